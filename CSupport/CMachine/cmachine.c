@@ -1,0 +1,123 @@
+#define _GNU_SOURCE
+#include "cmachine.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+// ---- memory -----------------------------------------------------------------------------------------------------
+
+void *spillway_map_anonymous(size_t length, int huge_shift) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    if (huge_shift != 0) flags |= MAP_HUGETLB | (huge_shift << MAP_HUGE_SHIFT);
+    void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+void *spillway_map_mirrored(size_t length) {
+    int descriptor = memfd_create("spillway-ring", MFD_CLOEXEC);
+    if (descriptor < 0) return NULL;
+    void *result = NULL;
+    char *address = MAP_FAILED;
+    if (ftruncate(descriptor, (off_t)length) == 0)
+        address = mmap(NULL, 2 * length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (address != MAP_FAILED) {
+        int flags = MAP_SHARED | MAP_FIXED;
+        void *first = mmap(address, length, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+        void *second = mmap(address + length, length, PROT_READ | PROT_WRITE, flags, descriptor, 0);
+        if (first != MAP_FAILED && second != MAP_FAILED) result = address;
+        else munmap(address, 2 * length);
+    }
+    int saved = errno;
+    close(descriptor);
+    errno = saved;
+    return result;
+}
+
+// ---- threads ----------------------------------------------------------------------------------------------------
+
+int spillway_pin_self(const uint64_t *cpu_bits, size_t words) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t cpu = 0; cpu < words * 64 && cpu < CPU_SETSIZE; cpu++)
+        if (cpu_bits[cpu / 64] >> (cpu % 64) & 1) CPU_SET(cpu, &set);
+    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+}
+
+int spillway_affinity(uint64_t *cpu_bits, size_t words) {
+    cpu_set_t set;
+    int status = pthread_getaffinity_np(pthread_self(), sizeof set, &set);
+    if (status != 0) return status;
+    memset(cpu_bits, 0, words * 8);
+    for (size_t cpu = 0; cpu < words * 64 && cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &set)) cpu_bits[cpu / 64] |= 1ull << (cpu % 64);
+    return 0;
+}
+
+void spillway_name_self(const char *name) {
+    char short_name[16];
+    strncpy(short_name, name, sizeof short_name - 1);
+    short_name[sizeof short_name - 1] = 0;
+    pthread_setname_np(pthread_self(), short_name);
+}
+
+int spillway_thread_start(uint64_t *thread, void *(*body)(void *), void *context) {
+    // Signals belong to the control thread's signalfd, so every other thread is born with all of them blocked.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    pthread_t handle;
+    int status = pthread_create(&handle, NULL, body, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status == 0) *thread = (uint64_t)handle;
+    return status;
+}
+
+int spillway_thread_join(uint64_t thread) { return pthread_join((pthread_t)thread, NULL); }
+
+// ---- files and sockets -------------------------------------------------------------------------------------------
+
+void spillway_event_signal(int descriptor) {
+    uint64_t one = 1;
+    ssize_t ignored = write(descriptor, &one, sizeof one);
+    (void)ignored;
+}
+
+void spillway_event_drain(int descriptor) {
+    uint64_t count;
+    ssize_t ignored = read(descriptor, &count, sizeof count);
+    (void)ignored;
+}
+
+long spillway_send_vector(int socket, const struct iovec *vector, int count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};
+    for (;;) {
+        ssize_t sent = sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0) return sent;
+        if (errno != EINTR) return -(long)errno;
+    }
+}
+
+long spillway_receive(int socket, void *buffer, size_t length) {
+    for (;;) {
+        ssize_t received = recv(socket, buffer, length, MSG_DONTWAIT);
+        if (received >= 0) return received;
+        if (errno != EINTR) return -(long)errno;
+    }
+}
+
+long spillway_unacknowledged(int socket) {
+    int bytes = 0;
+    if (ioctl(socket, SIOCOUTQ, &bytes) != 0) return -(long)errno;
+    return bytes;
+}
+
+int spillway_tcp_notsent_lowat(void) { return TCP_NOTSENT_LOWAT; }
+int spillway_tcp_user_timeout(void) { return TCP_USER_TIMEOUT; }

@@ -1,0 +1,116 @@
+/// Every counter of the relay, declared once: from this table come the report's names, the metrics text and the ledger.
+///
+/// All count packets unless the name says otherwise. A drop reason is a counter whose report name is `dropped`; the
+/// enumeration is closed, so no packet can be lost for a reason that has no name.
+@frozen public enum Counter: UInt8, CaseIterable, Sendable {
+    // Capture threads, one block per input.
+    case captured, droppedKernel, droppedRing
+    // Worker threads.
+    case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
+    case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
+    // Destinations.
+    case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite
+    case cutForProfile, resent, connects, reconnects, refusedGuests
+
+    /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
+    /// modules cannot make; a test holds that both agree.
+    @inlinable public var index: Int {
+        @_noLocks @inline(__always)
+        get { Int(unsafe unsafeBitCast(self, to: UInt8.self)) }
+    }
+
+    /// Who owns the counter: the thread that alone writes it.
+    public enum Scope: String, Sendable, CaseIterable {
+        case capture, worker, destination
+    }
+
+    /// What is said about a counter.
+    public struct Entry: Sendable {
+        /// Owner.
+        public let scope: Scope
+        /// Name in the report; with `reason` a key inside an object of that name.
+        public let report: String
+        /// The reason, for `dropped` and `filtered`.
+        public let reason: String?
+        /// Metric name without the `spillway_` prefix and without `_total`.
+        public let metric: String
+        /// Whether it can also go down.
+        public let isGauge: Bool
+        /// One line of documentation.
+        public let help: String
+    }
+
+    /// The table's line for this counter.
+    public var entry: Entry {
+        switch self {
+        case .captured:
+            .count(.capture, "captured", "captured_packets", "Packets that reached this input, those it lost included")
+        case .droppedKernel: .drop(.capture, "kernel", "The kernel's receive buffer was full (PACKET_STATISTICS)")
+        case .droppedRing: .drop(.capture, "ring", "The fast ring between capture and worker was full")
+        case .received:
+            .count(.worker, "received", "received_packets", "Packets a worker took over from capture")
+        case .receivedBytes:
+            .count(.worker, "received_bytes", "received_bytes", "Captured bytes of the packets received")
+        case .filteredExpression: .filter("expression", "The filter expression did not match")
+        case .filteredOwn: .filter("own", "Spillway's own connections")
+        case .filteredCount: .filter("count", "Came after the number of packets asked for with -c")
+        case .merged: .count(.worker, "merged", "merged_packets", "Fragments that became part of another's record")
+        case .reassembled:
+            .count(.worker, "reassembled", "reassembled_datagrams", "Datagrams put together from fragments")
+        case .inWorker:
+            .gauge(.worker, "in_worker", "worker_packets", "Packets in open batches and unfinished datagrams")
+        case .droppedPoolFull: .drop(.worker, "pool_full", "No free segment, and the policy is to lose the newest")
+        case .encoded: .count(.worker, "encoded", "encoded_packets", "Packets in closed batches")
+        case .encodedBytes: .count(.worker, "encoded_bytes", "encoded_bytes", "Bytes of closed batches")
+        case .batches: .count(.worker, "batches", "batches", "Batches closed")
+        case .cutPackets:
+            .count(.worker, "cut", "cut_packets", "Packets cut to the snapshot length, true length kept")
+        case .carriedIn:
+            .count(.destination, "carried_in", "carried_in_packets", "Owed to this destination when it joined")
+        case .assigned: .count(.destination, "assigned", "assigned_packets", "Packets this destination is to get")
+        case .takenOver:
+            .count(.destination, "taken_over", "taken_over_packets", "Packets taken over from another destination")
+        case .handedOver:
+            .count(.destination, "handed_over", "handed_over_packets", "Packets handed over to another destination")
+        case .delivered: .count(.destination, "delivered", "delivered_packets", "Packets the destination has")
+        case .deliveredBytes:
+            .count(.destination, "delivered_bytes", "delivered_bytes", "Bytes of the batches delivered")
+        case .inMemory: .gauge(.destination, "in_memory", "memory_packets", "Owed packets that are in memory")
+        case .onDisk: .gauge(.destination, "on_disk", "disk_packets", "Owed packets that are only on disk")
+        case .expired: .count(.destination, "expired", "expired_packets", "Owed packets the cache had to let go")
+        case .droppedEvicted: .drop(.destination, "evicted", "Oldest in a full pool, and the policy is to lose the oldest")
+        case .droppedBehind: .drop(.destination, "behind", "A reader that holds nothing fell behind what memory keeps")
+        case .droppedDrain: .drop(.destination, "drain", "Undelivered when the time to drain was over")
+        case .droppedUnreachable:
+            .drop(.destination, "unreachable", "Owed only to destinations without progress while another waited")
+        case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
+        case .cutForProfile:
+            .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
+        case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")
+        case .connects: .count(.destination, "connects", "connects", "Connections made")
+        case .reconnects: .count(.destination, "reconnects", "reconnects", "Connections made after the first")
+        case .refusedGuests:
+            .count(.destination, "refused", "refused_readers", "Readers turned away because all places were taken")
+        }
+    }
+}
+
+extension Counter.Entry {
+    fileprivate static func count(_ scope: Counter.Scope, _ report: String, _ metric: String, _ help: String) -> Self {
+        Self(scope: scope, report: report, reason: nil, metric: metric, isGauge: false, help: help)
+    }
+
+    fileprivate static func gauge(_ scope: Counter.Scope, _ report: String, _ metric: String, _ help: String) -> Self {
+        Self(scope: scope, report: report, reason: nil, metric: metric, isGauge: true, help: help)
+    }
+
+    fileprivate static func drop(_ scope: Counter.Scope, _ reason: String, _ help: String) -> Self {
+        let metric = scope == .destination ? "destination_dropped_packets" : "dropped_packets"
+        return Self(scope: scope, report: "dropped", reason: reason, metric: metric, isGauge: false, help: help)
+    }
+
+    fileprivate static func filter(_ reason: String, _ help: String) -> Self {
+        Self(scope: .worker, report: "filtered", reason: reason, metric: "filtered_packets", isGauge: false, help: help)
+    }
+}
