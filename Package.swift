@@ -19,6 +19,7 @@ let package = Package(
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "Machine", dependencies: ["CMachine", "CNuma"], swiftSettings: strict),
-        .target(name: "Pcapng", dependencies: ["CMachine", "Machine"], swiftSettings: strict),
+        .target(name: "Pcapng", dependencies: ["CMachine", "Machine"], exclude: ["Reading"], swiftSettings: strict),
+        .target(name: "SegmentPool", dependencies: ["CMachine", "Machine", "Pcapng"], swiftSettings: strict),
     ]
 )

@@ -71,7 +71,6 @@ extension PayloadTraits {
                 result.append(Fragment(unchecked: common, payload))
             }
             if old.upperBound > new.upperBound {
-                if position < old.lowerBound, old.lowerBound >= new.upperBound { position = new.upperBound }
                 result.append(old.clamped(to: max(old.lowerBound, new.upperBound)..<old.upperBound))
             }
             position = max(position, min(old.upperBound, new.upperBound))

@@ -1,0 +1,27 @@
+import Glibc
+import Machine
+
+/// An input file that was just opened, or standard input.
+struct OpenedInput {
+    let name: String
+    let descriptor: Int32
+    /// nil where the kernel knows no size: pipes, sockets, terminals.
+    let totalBytes: UInt64?
+
+    init(path: String) throws(CaptureFileError) {
+        name = path == "-" ? "standard input" : path
+        descriptor = path == "-" ? STDIN_FILENO : unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .cannotOpen(SystemError("open", name)) }
+        var status = stat()
+        let isKnown = unsafe fstat(descriptor, &status) == 0
+        let kind = status.st_mode & S_IFMT
+        if !isKnown || kind == S_IFDIR {
+            // read(2) would say the same about a directory, only later.
+            let error = isKnown ? SystemError("open", name, code: EISDIR) : SystemError("fstat", name)
+            if descriptor != STDIN_FILENO { close(descriptor) }
+            throw .cannotOpen(error)
+        }
+        totalBytes = kind == S_IFREG ? UInt64(max(status.st_size, 0)) : nil
+        if kind == S_IFREG { posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL) }
+    }
+}

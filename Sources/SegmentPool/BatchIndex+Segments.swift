@@ -1,0 +1,134 @@
+public import Machine
+internal import Synchronization
+
+/// Segments coming in from the workers, and going back to them.
+extension BatchIndex {
+    /// Takes in what a worker has published since the last time, oldest first.
+    ///
+    /// - Parameters:
+    ///   - limit: batches at most.
+    ///   - each: called once per batch, after every active destination has been given its share.
+    /// - Returns: how many batches came in.
+    @_noLocks public mutating func takeIn(worker: Int, limit: Int, each: (BatchReference, UInt32) -> Void) -> Int {
+        var taken = 0
+        while taken < limit {
+            let segment = unsafe intakes[worker].queue.0
+            guard segment != noSegment else { return taken }
+            let word = unsafe pool.word(of: segment).pointee.load(ordering: .acquiring)
+            let published = word & ~PublishedWord.sealed
+            var next = unsafe state(segment).pointee.batches
+            while next < published, taken < limit {
+                let reference = BatchReference(segment: segment, ordinal: next)
+                giveShares(of: reference)
+                each(reference, pool.packets(reference))
+                next += 1
+                taken += 1
+            }
+            unsafe state(segment).pointee.batches = next
+            guard next == published, word & PublishedWord.sealed != 0 else { return taken }
+            unsafe state(segment).pointee.sealed = true
+            unsafe intakes[worker].queue = (
+                intakes[worker].queue.1, intakes[worker].queue.2, intakes[worker].queue.3, noSegment
+            )
+            freeIfDone(segment)
+        }
+        return taken
+    }
+
+    /// Whether everything the worker published is taken in. Meaningful once the worker has ended.
+    @_noLocks public func hasTakenInAll(worker: Int) -> Bool {
+        let segment = unsafe intakes[worker].queue.0
+        guard segment != noSegment else { return true }
+        let word = unsafe pool.word(of: segment).pointee.load(ordering: .acquiring)
+        // A segment that was handed out and never used has a zero word, and so have those behind it.
+        let seen = unsafe state(segment).pointee.batches
+        return word & PublishedWord.sealed == 0 && word == seen
+    }
+
+    @_noLocks private mutating func giveShares(of reference: BatchReference) {
+        var remaining = active
+        while remaining != 0 {
+            let slot = remaining.trailingZeroBitCount
+            remaining &= remaining - 1
+            insertUnsent(slot, reference)
+            if holds(slot) {
+                unsafe state(reference.segment).pointee.owedHeld += 1
+            } else {
+                unsafe state(reference.segment).pointee.owedLoose += 1
+            }
+        }
+    }
+
+    /// Gives the worker a free segment if it has room for one; false if there is none or it has enough.
+    @_noLocks public mutating func handOut(to worker: Int, through free: inout RingProducer<UInt32>) -> Bool {
+        let queue = unsafe intakes[worker].queue
+        guard queue.2 == noSegment else { return false }
+        let segment = ring.handOut(to: UInt16(truncatingIfNeeded: worker))
+        guard segment != noSegment else { return false }
+        unsafe pool.word(of: segment).pointee.store(0, ordering: .relaxed)
+        if queue.0 == noSegment {
+            unsafe intakes[worker].queue.0 = segment
+        } else if queue.1 == noSegment {
+            unsafe intakes[worker].queue.1 = segment
+        } else {
+            unsafe intakes[worker].queue.2 = segment
+        }
+        _ = free.push(segment)
+        free.publish()
+        return true
+    }
+
+    /// Whether the worker could use another segment right now.
+    @_noLocks public func wantsSegment(worker: Int) -> Bool {
+        unsafe intakes[worker].queue.2 == noSegment
+    }
+
+    @_noLocks mutating func freeIfDone(_ segment: UInt32) {
+        let entry = unsafe state(segment)
+        guard unsafe entry.pointee.inUse, unsafe entry.pointee.sealed, unsafe entry.pointee.owedHeld == 0,
+            unsafe entry.pointee.owedLoose == 0
+        else { return }
+        ring.giveBack(segment)
+    }
+
+    /// The segment to empty when a worker needs one and none is free: the oldest that only loose destinations still
+    /// want, otherwise, if `evenHeld`, the oldest of all. Segments not sealed yet are left alone.
+    @_noLocks public func victim(evenHeld: Bool) -> UInt32? {
+        var oldestHeld: UInt32?
+        var segment = ring.oldest
+        while segment != noSegment {
+            let entry = unsafe state(segment).pointee
+            if entry.sealed {
+                if entry.owedHeld == 0 { return segment }
+                if oldestHeld == nil { oldestHeld = segment }
+            }
+            if segment == ring.newest { break }
+            segment = entry.newer
+        }
+        return evenHeld ? oldestHeld : nil
+    }
+
+    /// Takes a segment away from one destination: what it was not sent is lost to it, and so is, in memory, what is in
+    /// flight (the bytes are in the socket; the caller keeps account of them).
+    ///
+    /// - Parameter lost: called for each batch that was unsent.
+    @_noLocks public mutating func evict(_ slot: Int, from segment: UInt32, lost: (BatchReference, UInt32) -> Void) {
+        let entry = unsafe share(slot, segment)
+        while unsafe entry.pointee.unsent > 0 {
+            let reference = BatchReference(segment: segment, ordinal: bits(slot, segment).least)
+            lost(reference, pool.packets(reference))
+            drop(slot, reference)
+        }
+        while unsafe entry.pointee.inFlight > 0 {
+            settle(slot, BatchReference(segment: segment, ordinal: 0))
+        }
+    }
+
+    /// Batches of this segment that the destination was sent and has not acknowledged.
+    @_noLocks public func inFlight(_ slot: Int, in segment: UInt32) -> UInt32 {
+        unsafe share(slot, segment).pointee.inFlight
+    }
+
+    /// Whether slot takes part.
+    @_noLocks public func isJoined(_ slot: Int) -> Bool { isActive(slot) }
+}

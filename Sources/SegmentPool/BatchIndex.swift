@@ -1,0 +1,130 @@
+public import Machine
+internal import Pcapng
+internal import Synchronization
+
+/// The newest-first index over all batches in memory, for the one thread that delivers them.
+///
+/// Each destination has a slot, and in it one list of segments per worker, newest first, of the segments that hold
+/// something it has not been sent; which batches those are, a ``BatchBits`` says. A batch is, per slot, unsent, in
+/// flight, or settled. A segment is free again when it is sealed and nobody is owed anything in it.
+///
+/// Slots that *hold* keep a segment in memory until they have everything. Loose slots (readers that joined a listener,
+/// the output file) are served while the segment is there, and lose the rest when it is needed.
+@safe public struct BatchIndex: ~Copyable, @unchecked Sendable {
+    // Safe because all pointers lead into one region that lives as long as the process, with indices checked at entry.
+
+    /// The memory it orders.
+    public let pool: SegmentPool
+    let slots: Int
+    let workers: Int
+    let shares: UnsafeMutablePointer<Share>
+    let bitWords: UnsafeMutablePointer<UInt64>
+    let wordsPerShare: Int
+    let lists: UnsafeMutablePointer<SlotList>
+    let intakes: UnsafeMutablePointer<Intake>
+    var ring: SegmentRing
+
+    /// One destination's list of segments from one worker.
+    struct SlotList: BitwiseCopyable {
+        var newest = noSegment
+        var oldest = noSegment
+    }
+
+    /// The segments handed to a worker that are not taken in yet, in order.
+    struct Intake: BitwiseCopyable {
+        /// Segment being filled, and those waiting behind it.
+        var queue: (UInt32, UInt32, UInt32, UInt32) = (noSegment, noSegment, noSegment, noSegment)
+    }
+
+    /// Segments a worker has in hand at most: one it fills, and those waiting in its ring.
+    public static let segmentsPerWorker = 3
+
+    /// Bytes the index takes beside the segments, for the budget.
+    public static func byteCount(segmentBytes: Int, segments: Int, slots: Int, workers: Int) -> Int {
+        let batches = segmentBytes / (Record.overhead + SegmentPool.batchOverhead)
+        let perShare = MemoryLayout<Share>.stride + 8 * BatchBits.wordCount(capacity: batches)
+        return segments * (slots * perShare + MemoryLayout<SegmentState>.stride + SegmentPool.wordStride)
+            + workers * (slots * 16 + MemoryLayout<Intake>.stride) + 5 * 4096
+    }
+
+    /// An index with room for `slots` destinations at once.
+    public init(pool: SegmentPool, slots: Int, workers: Int) throws(SystemError) {
+        precondition(pool.count >= workers * Self.segmentsPerWorker + 1, "every worker needs segments in hand")
+        precondition(slots <= Self.maximumSlots, "no more than \(Self.maximumSlots) destinations at once")
+        let words = BatchBits.wordCount(capacity: pool.maximumBatches)
+        // Every allocation before the first field: a noncopyable value is made whole or not at all.
+        let shares = try unsafe allocate(slots * pool.count, filledWith: Share())
+        let bitWords = try unsafe allocate(slots * pool.count * words, filledWith: UInt64(0))
+        let lists = try unsafe allocate(slots * workers, filledWith: SlotList())
+        let intakes = try unsafe allocate(workers, filledWith: Intake())
+        let states = try unsafe allocate(pool.count, filledWith: SegmentState())
+        unsafe (self.shares, self.bitWords, self.lists, self.intakes) = (shares, bitWords, lists, intakes)
+        (self.pool, self.slots, self.workers, wordsPerShare) = (pool, slots, workers, words)
+        ring = unsafe SegmentRing(states: states, count: pool.count)
+        (active, holding) = (0, 0)
+    }
+
+    /// The most destinations, readers included, that can be served at once.
+    public static let maximumSlots = 64
+    /// Which slots take part, and which of them hold segments.
+    var active: UInt64
+    var holding: UInt64
+
+    // ---- places --------------------------------------------------------------------------------------------------
+
+    @_noLocks func share(_ slot: Int, _ segment: UInt32) -> UnsafeMutablePointer<Share> {
+        unsafe shares + (Int(segment) * slots + slot)
+    }
+
+    @_noLocks func bits(_ slot: Int, _ segment: UInt32) -> BatchBits {
+        unsafe BatchBits(
+            bitWords + (Int(segment) * slots + slot) * wordsPerShare, capacity: pool.maximumBatches)
+    }
+
+    @_noLocks func list(_ slot: Int, _ worker: Int) -> UnsafeMutablePointer<SlotList> {
+        unsafe lists + (slot * workers + worker)
+    }
+
+    @_noLocks func state(_ segment: UInt32) -> UnsafeMutablePointer<SegmentState> {
+        unsafe ring.states + Int(segment)
+    }
+
+    @_noLocks func isActive(_ slot: Int) -> Bool { (active >> UInt64(truncatingIfNeeded: slot)) & 1 == 1 }
+    @_noLocks func holds(_ slot: Int) -> Bool { (holding >> UInt64(truncatingIfNeeded: slot)) & 1 == 1 }
+
+    /// Segments nobody uses.
+    public var freeSegments: Int { @_noLocks get { ring.freeCount } }
+
+    // ---- joining and leaving ------------------------------------------------------------------------------------
+
+    /// A destination joins: every batch taken in from now on is owed to it. `holds` says whether it keeps memory.
+    @_noLocks public mutating func join(_ slot: Int, holds: Bool) {
+        precondition(!isActive(slot), "a slot is joined once")
+        active |= 1 << UInt64(slot)
+        if holds { holding |= 1 << UInt64(slot) }
+    }
+
+    /// A destination leaves; what it was not sent and what is in flight is owed to it no more.
+    ///
+    /// - Returns: packets that were unsent. What was in flight must have been settled before.
+    @_noLocks public mutating func leave(_ slot: Int) -> UInt64 {
+        var lost: UInt64 = 0
+        while let reference = newest(slot) {
+            lost += UInt64(pool.packets(reference))
+            drop(slot, reference)
+        }
+        active &= ~(1 << UInt64(slot))
+        holding &= ~(1 << UInt64(slot))
+        return lost
+    }
+}
+
+/// A region of its own for `count` elements, on ordinary pages.
+func allocate<Element: BitwiseCopyable>(
+    _ count: Int, filledWith element: Element
+) throws(SystemError) -> UnsafeMutablePointer<Element> {
+    let region = try MemoryRegion(byteCount: max(count, 1) * MemoryLayout<Element>.stride, pages: .off)
+    let pointer = unsafe region.base.bindMemory(to: Element.self, capacity: count)
+    unsafe pointer.initialize(repeating: element, count: count)
+    return unsafe pointer
+}

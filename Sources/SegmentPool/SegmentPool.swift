@@ -1,0 +1,114 @@
+public import Machine
+internal import Pcapng
+public import Synchronization
+
+/// The large buffer: segments of one size in one region, allocated and touched once.
+///
+/// This is only the memory and what both sides must agree on. A worker writes a segment through ``BatchWriter``; the
+/// egress thread keeps order over all of them in ``BatchIndex``. Between them stand one ring of free segments per worker
+/// and one published word per segment, and nothing else.
+///
+/// A segment is a slotted page: batches grow from its start, and the end offset of each (UInt32) grows down from its
+/// end, so that any batch is found by its ordinal.
+@safe public struct SegmentPool: @unchecked Sendable {
+    // Safe because the region lives as long as the process, and at any time a byte of it has one owner.
+    @usableFromInline let base: UnsafeMutableRawPointer
+    @usableFromInline let words: UnsafeMutableRawPointer
+
+    /// Bytes of one segment.
+    public let segmentBytes: Int
+    /// Number of segments.
+    public let count: Int
+    /// What pages the memory is on.
+    public let pages: PageKind
+
+    /// Bytes around a batch's records: its trailer and its slot in the directory.
+    public static var batchOverhead: Int { @_noLocks @inlinable get { 100 } }
+    /// The smallest segment that can hold the largest record.
+    public static let minimumSegmentBytes = 512 << 10
+    /// The largest segment whose batches a ``BatchBits`` can name.
+    public static let maximumSegmentBytes = 32 << 20
+    /// Bytes between two published words, so that two workers never write the same line.
+    static let wordStride = 128
+
+    /// Takes the memory: `count` segments of `segmentBytes` (a power of two).
+    public init(segmentBytes: Int, count: Int, pages: PageKind, node: Int?) throws(SystemError) {
+        precondition(
+            (Self.minimumSegmentBytes...Self.maximumSegmentBytes).contains(segmentBytes)
+                && segmentBytes & (segmentBytes - 1) == 0, "a segment is a power of two from 512 KiB to 32 MiB")
+        let region = try MemoryRegion(byteCount: segmentBytes * count, pages: pages, node: node)
+        let words = try MemoryRegion(byteCount: Self.wordStride * count, pages: .off, node: node)
+        unsafe (self.base, self.words) = (region.base, words.base)
+        maximumBatches = segmentBytes / (Record.overhead + Self.batchOverhead)
+        (self.segmentBytes, self.count, self.pages) = (segmentBytes, count, region.pages)
+    }
+
+    /// The most batches a segment can hold: empty packets, one per batch.
+    public let maximumBatches: Int
+
+    /// First byte of a segment.
+    @_noLocks @inlinable @inline(__always)
+    public func start(of segment: UInt32) -> UnsafeMutableRawPointer {
+        unsafe base + Int(segment) * segmentBytes
+    }
+
+    /// How many batches of the segment are published, and whether it is sealed, in one word.
+    @_noLocks @inlinable @inline(__always)
+    func word(of segment: UInt32) -> UnsafePointer<Atomic<UInt32>> {
+        unsafe UnsafePointer((words + Int(segment) * 128).assumingMemoryBound(to: Atomic<UInt32>.self))
+    }
+
+    /// The directory slot of a batch: where it ends, in bytes from the segment's start.
+    @_noLocks @inlinable @inline(__always)
+    func slot(_ segment: UInt32, _ ordinal: UInt32) -> UnsafeMutablePointer<UInt32> {
+        unsafe (start(of: segment) + segmentBytes - 4 * (Int(ordinal) + 1)).assumingMemoryBound(to: UInt32.self)
+    }
+
+    /// The bytes of a published batch.
+    @_noLocks @inlinable @inline(__always)
+    public func batch(_ reference: BatchReference) -> UnsafeRawBufferPointer {
+        let end = Int(unsafe slot(reference.segment, reference.ordinal).pointee)
+        let begin = reference.ordinal == 0 ? 0 : Int(unsafe slot(reference.segment, reference.ordinal - 1).pointee)
+        return unsafe UnsafeRawBufferPointer(start: start(of: reference.segment) + begin, count: end - begin)
+    }
+
+    /// The trailer of a published batch.
+    @_noLocks @inlinable @inline(__always)
+    func trailer(_ reference: BatchReference) -> UnsafeRawPointer {
+        let end = Int(unsafe slot(reference.segment, reference.ordinal).pointee)
+        return unsafe UnsafeRawPointer(start(of: reference.segment) + end - 96)
+    }
+
+    /// Records in a published batch.
+    @_noLocks @inlinable
+    public func packets(_ reference: BatchReference) -> UInt32 {
+        unsafe (trailer(reference) + 40).loadUnaligned(as: UInt32.self)
+    }
+
+    /// Last arrival in a published batch: what order goes by.
+    @_noLocks @inlinable
+    public func lastArrival(_ reference: BatchReference) -> UInt64 {
+        unsafe (trailer(reference) + 80).loadUnaligned(as: UInt64.self)
+    }
+}
+
+/// Names a batch in memory: its segment and its place in it.
+public struct BatchReference: BitwiseCopyable, Equatable, Sendable {
+    /// Number of the segment.
+    public var segment: UInt32
+    /// 0 for the first batch of the segment.
+    public var ordinal: UInt32
+
+    /// The batch with this place in this segment.
+    @_noLocks @inlinable @inline(__always)
+    public init(segment: UInt32, ordinal: UInt32) {
+        self.segment = segment
+        self.ordinal = ordinal
+    }
+}
+
+/// The published word of a segment.
+enum PublishedWord {
+    /// Set once the worker has left the segment for good.
+    static var sealed: UInt32 { @_noLocks @inlinable get { 0x8000_0000 } }
+}
