@@ -20,6 +20,8 @@ let package = Package(
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "Machine", dependencies: ["CMachine", "CNuma"], swiftSettings: strict),
         .target(name: "Pcapng", dependencies: ["CMachine", "Machine"], exclude: ["Reading"], swiftSettings: strict),
+        .target(
+            name: "Egress", dependencies: ["CMachine", "Machine", "Pcapng", "SegmentPool"], swiftSettings: strict),
         .target(name: "SegmentPool", dependencies: ["CMachine", "Machine", "Pcapng"], swiftSettings: strict),
     ]
 )

@@ -119,5 +119,10 @@ long spillway_unacknowledged(int socket) {
     return bytes;
 }
 
+int spillway_accept(int socket) {
+    int connection = accept4(socket, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return connection >= 0 ? connection : -errno;
+}
+
 int spillway_tcp_notsent_lowat(void) { return TCP_NOTSENT_LOWAT; }
 int spillway_tcp_user_timeout(void) { return TCP_USER_TIMEOUT; }

@@ -10,7 +10,7 @@
     case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
-    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft
     case cutForProfile, resent, connects, reconnects, refusedGuests
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
@@ -85,6 +85,7 @@
         case .droppedUnreachable:
             .drop(.destination, "unreachable", "Owed only to destinations without progress while another waited")
         case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
+        case .droppedLeft: .drop(.destination, "left", "A reader that holds nothing left before it had them")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")

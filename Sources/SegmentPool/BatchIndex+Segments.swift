@@ -83,6 +83,11 @@ extension BatchIndex {
         unsafe intakes[worker].queue.2 == noSegment
     }
 
+    /// Whether the worker has nothing but the segment it is filling, if that.
+    @_noLocks public func isShort(worker: Int) -> Bool {
+        unsafe intakes[worker].queue.1 == noSegment
+    }
+
     @_noLocks mutating func freeIfDone(_ segment: UInt32) {
         let entry = unsafe state(segment)
         guard unsafe entry.pointee.inUse, unsafe entry.pointee.sealed, unsafe entry.pointee.owedHeld == 0,
@@ -92,20 +97,53 @@ extension BatchIndex {
     }
 
     /// The segment to empty when a worker needs one and none is free: the oldest that only loose destinations still
-    /// want, otherwise, if `evenHeld`, the oldest of all. Segments not sealed yet are left alone.
+    /// want, otherwise, if `evenHeld`, the oldest of all. Segments not sealed or lent out are left alone.
     @_noLocks public func victim(evenHeld: Bool) -> UInt32? {
-        var oldestHeld: UInt32?
+        var oldestHeld = noSegment
         var segment = ring.oldest
         while segment != noSegment {
             let entry = unsafe state(segment).pointee
-            if entry.sealed {
+            if entry.sealed, !isLent(segment) {
                 if entry.owedHeld == 0 { return segment }
-                if oldestHeld == nil { oldestHeld = segment }
+                if oldestHeld == noSegment { oldestHeld = segment }
             }
             if segment == ring.newest { break }
             segment = entry.newer
         }
-        return evenHeld ? oldestHeld : nil
+        return evenHeld && oldestHeld != noSegment ? oldestHeld : nil
+    }
+
+    /// The oldest sealed segment that is owed to nobody but the destinations in `mask` (one bit per slot) and loose ones.
+    @_noLocks public func victim(owedOnlyTo mask: UInt64) -> UInt32? {
+        var segment = ring.oldest
+        while segment != noSegment {
+            let entry = unsafe state(segment).pointee
+            if entry.sealed, !isLent(segment), !isOwed(segment, to: holding & ~mask) { return segment }
+            if segment == ring.newest { break }
+            segment = entry.newer
+        }
+        return nil
+    }
+
+    @_noLocks private func isLent(_ segment: UInt32) -> Bool {
+        var remaining = pinning
+        while remaining != 0 {
+            let slot = remaining.trailingZeroBitCount
+            remaining &= remaining - 1
+            if unsafe share(slot, segment).pointee.inFlight > 0 { return true }
+        }
+        return false
+    }
+
+    @_noLocks private func isOwed(_ segment: UInt32, to mask: UInt64) -> Bool {
+        var remaining = mask
+        while remaining != 0 {
+            let slot = remaining.trailingZeroBitCount
+            remaining &= remaining - 1
+            let entry = unsafe share(slot, segment).pointee
+            if entry.unsent > 0 || entry.inFlight > 0 { return true }
+        }
+        return false
     }
 
     /// Takes a segment away from one destination: what it was not sent is lost to it, and so is, in memory, what is in

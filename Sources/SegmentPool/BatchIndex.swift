@@ -61,14 +61,15 @@ internal import Synchronization
         unsafe (self.shares, self.bitWords, self.lists, self.intakes) = (shares, bitWords, lists, intakes)
         (self.pool, self.slots, self.workers, wordsPerShare) = (pool, slots, workers, words)
         ring = unsafe SegmentRing(states: states, count: pool.count)
-        (active, holding) = (0, 0)
+        (active, holding, pinning) = (0, 0, 0)
     }
 
     /// The most destinations, readers included, that can be served at once.
     public static let maximumSlots = 64
-    /// Which slots take part, and which of them hold segments.
+    /// Which slots take part, which of them hold segments, and which lend segments to another thread while in flight.
     var active: UInt64
     var holding: UInt64
+    var pinning: UInt64
 
     // ---- places --------------------------------------------------------------------------------------------------
 
@@ -100,8 +101,13 @@ internal import Synchronization
     /// A destination joins: every batch taken in from now on is owed to it. `holds` says whether it keeps memory.
     @_noLocks public mutating func join(_ slot: Int, holds: Bool) {
         precondition(!isActive(slot), "a slot is joined once")
-        active |= 1 << UInt64(slot)
-        if holds { holding |= 1 << UInt64(slot) }
+        active |= 1 << UInt64(truncatingIfNeeded: slot)
+        if holds { holding |= 1 << UInt64(truncatingIfNeeded: slot) }
+    }
+
+    /// Batches in flight for this destination are being read by another thread: their segments cannot be taken away.
+    @_noLocks public mutating func pin(_ slot: Int) {
+        pinning |= 1 << UInt64(truncatingIfNeeded: slot)
     }
 
     /// A destination leaves; what it was not sent and what is in flight is owed to it no more.
@@ -113,8 +119,8 @@ internal import Synchronization
             lost += UInt64(pool.packets(reference))
             drop(slot, reference)
         }
-        active &= ~(1 << UInt64(slot))
-        holding &= ~(1 << UInt64(slot))
+        active &= ~(1 << UInt64(truncatingIfNeeded: slot))
+        holding &= ~(1 << UInt64(truncatingIfNeeded: slot))
         return lost
     }
 }

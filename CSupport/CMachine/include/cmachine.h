@@ -99,6 +99,9 @@ SPILLWAY_NO_LOCKS long spillway_receive(int socket, void *buffer, size_t length)
 /// Bytes written to a TCP socket that the peer has not acknowledged (SIOCOUTQ, tcp(7)), or -errno.
 SPILLWAY_NO_LOCKS long spillway_unacknowledged(int socket);
 
+/// accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC: the connection, or -errno.
+int spillway_accept(int socket);
+
 /// The values of socket options whose names are macros Swift does not import.
 int spillway_tcp_notsent_lowat(void);
 int spillway_tcp_user_timeout(void);

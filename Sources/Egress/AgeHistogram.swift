@@ -1,0 +1,53 @@
+/// Ages in nanoseconds, counted in log-linear buckets: 16 per doubling, so a quantile is right within 6 %.
+public struct AgeHistogram: BitwiseCopyable, Sendable {
+    private var buckets: InlineArray<768, UInt32>
+    private var count: UInt64 = 0
+
+    /// Nothing counted.
+    @_noLocks init() { buckets = InlineArray(repeating: 0) }
+
+    /// Counts one age. Below 1 µs everything is alike.
+    @_noLocks mutating func record(_ nanoseconds: UInt64) {
+        let value = max(nanoseconds >> 10, 16)
+        let octave = 63 - value.leadingZeroBitCount
+        let fraction = Int(truncatingIfNeeded: (value >> UInt64(truncatingIfNeeded: octave - 4)) & 15)
+        let index = min((octave - 4) * 16 + fraction, 767)
+        buckets[index] &+= 1
+        count += 1
+    }
+
+    /// The age that this share of the counts does not pass, in nanoseconds; nil if nothing was counted.
+    public func quantile(_ share: Double) -> UInt64? {
+        guard count > 0 else { return nil }
+        var left = UInt64((Double(count) * share).rounded(.up))
+        for index in 0..<768 {
+            let here = UInt64(buckets[index])
+            if here >= left {
+                return UInt64(16 + index % 16 + 1) << UInt64(index / 16 + 10)
+            }
+            left -= here
+        }
+        return nil
+    }
+}
+
+/// How fresh what a destination has is, by the measures of the design.
+struct Ages: BitwiseCopyable {
+    /// Now minus the arrival of the freshest packet delivered, sampled.
+    var information = AgeHistogram()
+    /// Age of each batch at its delivery.
+    var live = AgeHistogram()
+    /// Arrival of the freshest packet delivered, UTC; 0 before the first.
+    private var freshest: UInt64 = 0
+
+    @_noLocks init() {}
+
+    @_noLocks mutating func delivered(arrival: UInt64, utc: UInt64) {
+        freshest = max(freshest, arrival)
+        live.record(utc > arrival ? utc - arrival : 0)
+    }
+
+    @_noLocks mutating func sample(utc: UInt64) {
+        if freshest > 0 { information.record(utc > freshest ? utc - freshest : 0) }
+    }
+}

@@ -1,0 +1,225 @@
+internal import CMachine
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+
+/// The path of a batch into a socket: chosen newest first, written from the segment, settled when acknowledged.
+extension Destination {
+    /// Writes as much as the kernel takes right now; returns the batches completely written.
+    @_noLocks mutating func pump(_ index: inout BatchIndex, _ stream: StreamContext, now: UInt64) -> Int {
+        var finished = 0
+        while isWritable, !isBroken {
+            choose(&index, stream, now: now)
+            guard !pieces.isEmpty else { return finished }
+            finished += write(&index, now: now)
+        }
+        return finished
+    }
+
+    // ---- choosing ------------------------------------------------------------------------------------------------
+
+    /// Chooses the next batches, by this destination's order, into the queue of pieces.
+    @_noLocks private mutating func choose(_ index: inout BatchIndex, _ stream: StreamContext, now: UInt64) {
+        guard pieces.isEmpty else { return }
+        (scratchUsed, controlUsed) = (0, 0)
+        guard beginStream(stream) else { return }
+        if now >= statisticsAt, !isClassic { appendStatistics(stream, now: now) }
+        var bytes = 0
+        // One place is kept for the interfaces that a batch may need described first.
+        while pieces.end < PieceQueue.capacity - 1, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
+            inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
+        {
+            guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
+            let batch = unsafe index.pool.batch(reference)
+            if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
+            describeInterfaces(stream)
+            index.take(slot, reference)
+            let note = PieceNote(
+                batch: reference, packets: index.pool.packets(reference), bytes: batch.count,
+                arrival: index.pool.lastArrival(reference))
+            unsentPackets -= UInt64(note.packets)
+            if isClassic {
+                unsafe appendClassic(batch, note)
+            } else {
+                unsafe pieces.append(UnsafeMutableRawPointer(mutating: batch.baseAddress!), batch.count, note)
+            }
+            bytes += batch.count
+        }
+    }
+
+    /// Queues what a stream begins with; false while the link type is not known yet.
+    @_noLocks private mutating func beginStream(_ stream: StreamContext) -> Bool {
+        if isBegun { return true }
+        if isClassic {
+            guard stream.interfaces.count > 0 else { return false }
+            // The link type stands in the first description block, right behind type and length.
+            let linkType = unsafe stream.interfaces.descriptions(from: 0, to: 1)
+                .loadUnaligned(fromByteOffset: 8, as: UInt16.self)
+            let header = unsafe nanoseconds ? stream.classicNanoseconds : stream.classicMicroseconds
+            unsafe spillway_copy(control.base, header.baseAddress!, 24)
+            unsafe (control.base + 20).storeBytes(of: UInt32(linkType), as: UInt32.self)
+            unsafe pieces.append(header: control.base, 24)
+            controlUsed = 24
+        } else {
+            guard stream.interfaces.count > 0 || stream.inputEnded else { return false }
+            unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count)
+            describeInterfaces(stream)
+            unsafe pieces.append(header: stream.laneBlock.baseAddress!, stream.laneBlock.count)
+        }
+        isBegun = true
+        return true
+    }
+
+    /// Queues the description of interfaces that appeared since the last time, before any batch that refers to them.
+    @_noLocks private mutating func describeInterfaces(_ stream: StreamContext) {
+        let known = stream.interfaces.count
+        guard !isClassic, described < known else { return }
+        let blocks = unsafe stream.interfaces.descriptions(from: described, to: known)
+        unsafe pieces.append(header: blocks.baseAddress!, blocks.count)
+        described = known
+    }
+
+    @_noLocks private mutating func appendStatistics(_ stream: StreamContext, now: UInt64) {
+        statisticsAt = now &+ stream.limits.statisticsInterval
+        let count = unsafe stream.statistics.copy(to: control.base, capacity: control.byteCount, interfaces: described)
+        unsafe pieces.append(header: control.base, count)
+        controlUsed = count
+    }
+
+    /// Queues the statistics that end a stream; false while there is something else on its way.
+    @_noLocks mutating func endStream(_ stream: StreamContext, now: UInt64) -> Bool {
+        guard pieces.isEmpty, beginStream(stream) else { return false }
+        if !isClassic { appendStatistics(stream, now: now) }
+        isEnded = true
+        return true
+    }
+
+    /// Copies a batch into the connection's buffer in the classic form.
+    @_noLocks private mutating func appendClassic(_ batch: UnsafeRawBufferPointer, _ note: PieceNote) {
+        let start = unsafe scratch.base + scratchUsed
+        var target = unsafe start
+        var offset = 0
+        let records = batch.count - BatchTrailer.byteCount
+        while offset < records {
+            let record = unsafe RecordView(batch.baseAddress! + offset)
+            if record.captured > ClassicPcap.maximumCaptured { counters.add(.cutForProfile) }
+            unsafe target += ClassicPcap.write(record, nanoseconds: nanoseconds, to: target)
+            offset += record.byteCount
+        }
+        let length = unsafe target - start
+        scratchUsed += length
+        unsafe pieces.append(start, length, note)
+    }
+
+    // ---- writing -------------------------------------------------------------------------------------------------
+
+    @_noLocks private mutating func write(_ index: inout BatchIndex, now: UInt64) -> Int {
+        let sent = unsafe spillway_send_vector(
+            descriptor, pieces.vectors + pieces.first, Int32(truncatingIfNeeded: pieces.end - pieces.first))
+        guard sent >= 0 else {
+            isWritable = false
+            if sent != -11 /* EAGAIN */ { isBroken = true }
+            unchoose(&index)
+            return 0
+        }
+        written += UInt64(truncatingIfNeeded: sent)
+        var finished = 0
+        var left = sent
+        while let note = pieces.popFinished(&left) {
+            guard note.isBatch else { continue }
+            inFlight.append(InFlight(note, end: written - UInt64(truncatingIfNeeded: left)))
+            finished += 1
+        }
+        if !pieces.isEmpty {
+            // The kernel did not take everything: what it did not touch may be overtaken by something newer.
+            isWritable = false
+            unchoose(&index)
+        }
+        return finished
+    }
+
+    /// Gives back every batch that was chosen and not begun, so that at most one is in hand.
+    @_noLocks mutating func unchoose(_ index: inout BatchIndex) {
+        while let note = pieces.popUntouched() {
+            index.putBack(slot, note.reference)
+            unsentPackets += UInt64(note.packets)
+        }
+    }
+
+    // ---- settling ------------------------------------------------------------------------------------------------
+
+    /// Settles what the peer's TCP has acknowledged; returns how many batches that were.
+    @_noLocks mutating func acknowledge(_ index: inout BatchIndex, utc: UInt64, now: UInt64) -> Int {
+        guard !isBroken, acknowledged != written else { return 0 }
+        let outstanding = spillway_unacknowledged(descriptor)
+        guard outstanding >= 0 else {
+            isBroken = true
+            return 0
+        }
+        let position = written &- UInt64(truncatingIfNeeded: outstanding)
+        guard position > acknowledged else { return 0 }
+        acknowledged = position
+        lastProgress = now
+        var settled = 0
+        while let entry = inFlight.popAcknowledged(upTo: position) {
+            if !entry.isOrphan { index.settle(slot, entry.reference) }
+            counters.add(.delivered, UInt64(entry.packets))
+            counters.add(.deliveredBytes, UInt64(entry.bytes))
+            ages.delivered(arrival: entry.arrival, utc: utc)
+            settled += 1
+        }
+        return settled
+    }
+
+    /// The connection is gone: what was not acknowledged is unsent again, unless its memory was taken meanwhile.
+    @_noLocks mutating func takeBack(_ index: inout BatchIndex) {
+        let reason: Counter = isGuest ? .droppedBehind : .droppedEvicted
+        while let entry = inFlight.popFirst() {
+            if entry.isOrphan {
+                counters.add(reason, UInt64(entry.packets))
+            } else {
+                index.putBack(slot, entry.reference)
+                counters.add(.resent, UInt64(entry.packets))
+                unsentPackets += UInt64(entry.packets)
+            }
+        }
+        while let note = pieces.popLast() {
+            guard note.isBatch else { continue }
+            if note.isOrphan {
+                counters.add(reason, UInt64(note.packets))
+            } else {
+                index.putBack(slot, note.reference)
+                unsentPackets += UInt64(note.packets)
+            }
+        }
+        (written, acknowledged, isBegun, described, isEnded) = (0, 0, false, 0, false)
+        (isWritable, isBroken) = (false, false)
+    }
+
+    /// Its segment is wanted: a batch that is half in the socket moves to the connection's own buffer.
+    @_noLocks mutating func rescue(segment: UInt32, _ index: inout BatchIndex) {
+        unchoose(&index)
+        inFlight.orphan(segment: segment)
+        guard !pieces.isEmpty, !isClassic else { return markOrphans(segment) }
+        var place = pieces.first
+        while place < pieces.end {
+            if unsafe pieces.notes[place].isBatch, unsafe pieces.notes[place].reference.segment == segment {
+                let length = unsafe pieces.vectors[place].iov_len
+                unsafe spillway_copy(scratch.base, pieces.vectors[place].iov_base, length)
+                unsafe pieces.vectors[place].iov_base = scratch.base
+            }
+            place += 1
+        }
+        markOrphans(segment)
+    }
+
+    @_noLocks private mutating func markOrphans(_ segment: UInt32) {
+        var place = pieces.first
+        while place < pieces.end {
+            if unsafe pieces.notes[place].isBatch, unsafe pieces.notes[place].reference.segment == segment {
+                unsafe pieces.notes[place].isOrphan = true
+            }
+            place += 1
+        }
+    }
+}

@@ -1,0 +1,85 @@
+internal import Machine
+internal import SegmentPool
+
+/// The life of a connection.
+enum LinkState: UInt8 {
+    /// The place is free (a listener's reader that is not there).
+    case vacant
+    /// Waiting until `retryAt`.
+    case waiting
+    case connecting
+    case up
+    /// Everything is delivered and our side is shut down; waiting for the peer to close.
+    case closing
+    /// Done for good.
+    case finished
+}
+
+/// One destination, or one reader of a listener: its connection and what is on its way there.
+///
+/// Owned by the egress thread. It lies in fixed memory and is changed in place.
+struct Destination: ~Copyable {
+    /// Its slot in the batch index.
+    let slot: Int
+    /// Its plan's place; several readers of one listener share a plan and its counters.
+    let plan: Int
+    let counters: Counters
+    let isClassic: Bool
+    let nanoseconds: Bool
+    let newestFirst: Bool
+    let isGuest: Bool
+    var holds: Bool
+    var state = LinkState.vacant
+    var descriptor: Int32 = -1
+    /// The kernel would take more bytes.
+    var isWritable = false
+    /// The connection failed; the control side closes it.
+    var isBroken = false
+    var pieces: PieceQueue
+    var inFlight: InFlightQueue
+    /// Bytes the kernel has taken on this connection, and those the peer has acknowledged.
+    var written: UInt64 = 0
+    var acknowledged: UInt64 = 0
+    /// Whether the stream's beginning was queued, and how many interfaces it has described.
+    var isBegun = false
+    var described = 0
+    var scratch: MemoryRegion
+    var scratchUsed = 0
+    var control: MemoryRegion
+    var controlUsed = 0
+    /// Monotonic times: last progress, next attempt, present pause, next statistics.
+    var lastProgress: UInt64 = 0
+    var retryAt: UInt64 = 0
+    var pause: UInt64 = 0
+    var statisticsAt: UInt64 = 0
+    var address = 0
+    var ticket: Int?
+    var wasUp = false
+    /// Packets unsent and in the index, kept beside the bits so that the ledger can be read at any time.
+    var unsentPackets: UInt64 = 0
+    /// The statistics that end the stream were queued.
+    var isEnded = false
+    var ages = Ages()
+
+    init(slot: Int, plan: Int, _ what: DestinationPlan, counters: Counters, limits: EgressLimits) throws(SystemError) {
+        // Every allocation first: a noncopyable value is made whole or not at all.
+        let pieces = try PieceQueue()
+        let inFlight = try InFlightQueue(capacity: limits.inFlightBatches)
+        let scratch = try MemoryRegion(byteCount: limits.scratchBytes, pages: .off)
+        let control = try MemoryRegion(byteCount: limits.controlBytes, pages: .off)
+        (self.slot, self.plan, self.counters) = (slot, plan, counters)
+        switch what.wire {
+        case .pcapng: (isClassic, nanoseconds) = (false, false)
+        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
+        }
+        newestFirst = what.newestFirst
+        if case .listen = what.outlet { isGuest = true } else { isGuest = false }
+        holds = what.holds
+        self.pieces = pieces
+        self.inFlight = inFlight
+        (self.scratch, self.control) = (scratch, control)
+    }
+
+    /// Nothing is chosen or in flight.
+    var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty } }
+}

@@ -1,0 +1,210 @@
+internal import Glibc
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+
+/// Control work between turns: timers, broken connections, statistics, and how a run ends.
+extension Egress {
+    /// Does what is due; true when the run is over.
+    mutating func manage(now: UInt64) -> Bool {
+        if !stream.inputEnded, setup.input.hasEnded, hasTakenInAll {
+            stream.inputEnded = true
+            inputEndedAt = now
+        }
+        if now >= nextStatistics || stream.inputEnded {
+            nextStatistics = now &+ 1_000_000_000
+            stream.statistics.replace(setup.statistics())
+        }
+        let samples = now >= nextSample
+        if samples { nextSample = now &+ 10_000_000 }
+        stalled = 0
+        for place in 0..<connectionCount {
+            tend(place, now: now)
+            if samples, unsafe connections[place].state == .up {
+                unsafe connections[place].ages.sample(utc: now &+ utcOffset)
+            }
+        }
+        publish()
+        return isOver(now: now)
+    }
+
+    private var hasTakenInAll: Bool {
+        (0..<workers).allSatisfy { index.hasTakenInAll(worker: $0) }
+    }
+
+    private mutating func tend(_ place: Int, now: UInt64) {
+        let destination = unsafe connections + place
+        let slot = unsafe destination.pointee.slot
+        if unsafe destination.pointee.isBroken {
+            if unsafe destination.pointee.state == .closing {
+                unsafe destination.pointee.state = .finished
+            } else {
+                retry(place, now: now, because: nil)
+            }
+        }
+        switch unsafe destination.pointee.state {
+        case .waiting where unsafe now >= destination.pointee.retryAt && destination.pointee.isWanted(stream, index):
+            connect(place, now: now)
+        case .up where stream.inputEnded: finish(place, now: now)
+        case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
+            unsafe destination.pointee.state = .finished
+        default: break
+        }
+        if unsafe destination.pointee.state == .finished { closeSocket(place) }
+        if unsafe destination.pointee.isQuiet && index.isDrained(slot) {
+            unsafe destination.pointee.lastProgress = max(destination.pointee.lastProgress, owesNothing(place, now))
+        } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
+            stalled |= 1 << UInt64(slot)
+        }
+    }
+
+    /// A destination that is owed nothing cannot be late, except when it is being closed.
+    private func owesNothing(_ place: Int, _ now: UInt64) -> UInt64 {
+        unsafe connections[place].state == .closing ? 0 : now
+    }
+
+    /// Everything is sent: the last statistics, then our side is shut down, then the peer may close.
+    private mutating func finish(_ place: Int, now: UInt64) {
+        let destination = unsafe connections + place
+        guard unsafe index.isDrained(destination.pointee.slot), unsafe destination.pointee.pieces.isEmpty else { return }
+        if unsafe !destination.pointee.isEnded {
+            _ = unsafe destination.pointee.endStream(stream, now: now)
+            _ = unsafe destination.pointee.pump(&index, stream, now: now)
+            return
+        }
+        guard unsafe destination.pointee.acknowledged == destination.pointee.written else { return }
+        _ = shutdown(unsafe destination.pointee.descriptor, Int32(SHUT_WR))
+        unsafe destination.pointee.lastProgress = now
+        unsafe destination.pointee.state = .closing
+    }
+
+    // ---- the end of a run ----------------------------------------------------------------------------------------
+
+    private mutating func isOver(now: UInt64) -> Bool {
+        if setup.abort.isSet {
+            abandon(.droppedDrain)
+            return true
+        }
+        guard stream.inputEnded else {
+            // Files wait for destinations; when none of them makes progress, reading on is in vain.
+            if setup.isFileInput, allStalled, index.freeSegments == 0 { setup.stopReading.set() }
+            return false
+        }
+        for place in 0..<fileCount where unsafe !files[place].isFinished {
+            guard unsafe files[place].isQuiet, unsafe index.isDrained(files[place].slot) else { continue }
+            unsafe files[place].finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
+        }
+        let filesDone = (0..<fileCount).allSatisfy { unsafe files[$0].isFinished }
+        let pending = (0..<connectionCount).filter { unsafe connections[$0].isPending(index) }
+        if pending.isEmpty, filesDone { return true }
+        if setup.isFileInput {
+            // Each destination has its own patience: as long as it makes progress.
+            let late = pending.allSatisfy { unsafe now &- connections[$0].lastProgress >= drainTimeout }
+            guard late, filesDone else { return false }
+            abandon(.droppedUnreachable)
+            return true
+        }
+        guard now &- inputEndedAt >= drainTimeout else { return false }
+        abandon(.droppedDrain)
+        return true
+    }
+
+    private var allStalled: Bool {
+        var holders: UInt64 = 0
+        for place in 0..<connectionCount where unsafe connections[place].holds {
+            unsafe holders |= index.isJoined(connections[place].slot) ? 1 << UInt64(connections[place].slot) : 0
+        }
+        return holders != 0 && holders & ~stalled == 0 && fileCount == 0
+    }
+
+    /// Nothing more will be delivered: what is left is lost, counted under this reason.
+    private mutating func abandon(_ reason: Counter) {
+        for place in 0..<connectionCount where unsafe index.isJoined(connections[place].slot) {
+            let slot = unsafe connections[place].slot
+            unsafe connections[place].takeBack(&index)
+            let lost = giveUpUnsent(slot)
+            unsafe connections[place].unsentPackets -= lost
+            unsafe connections[place].counters.add(connections[place].isGuest ? .droppedBehind : reason, lost)
+            closeSocket(place)
+        }
+        for place in 0..<fileCount where unsafe !files[place].isFinished {
+            let lost = unsafe giveUpUnsent(files[place].slot)
+            unsafe files[place].unsentPackets -= lost
+            unsafe files[place].counters.add(reason, lost)
+        }
+        publish()
+    }
+
+    /// Waits until the files are written, and settles the last results.
+    mutating func finishFiles() {
+        for place in 0..<fileCount {
+            while unsafe !files[place].isQuiet {
+                _ = unsafe files[place].pump(&index, stream)
+                Clock.sleep(nanoseconds: 100_000)
+            }
+            unsafe files[place].finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
+            while unsafe !files[place].ended.isSet { Clock.sleep(nanoseconds: 100_000) }
+        }
+        publish()
+    }
+
+    // ---- what others see -----------------------------------------------------------------------------------------
+
+    /// Publishes the counters of every plan; several readers of one listener add up in one set.
+    func publish() {
+        for number in setup.plans.indices {
+            var memory: UInt64 = 0
+            for place in 0..<connectionCount where unsafe connections[place].plan == number {
+                unsafe memory += connections[place].packetsInMemory
+            }
+            for place in 0..<fileCount where unsafe files[place].plan == number {
+                unsafe memory += files[place].unsentPackets + files[place].outstandingPackets
+            }
+            setup.counters[number].set(.inMemory, memory)
+            setup.counters[number].publish()
+        }
+    }
+
+    func outcomes() -> [DestinationOutcome] {
+        setup.plans.indices.map { number in
+            var outcome = DestinationOutcome(
+                name: setup.plans[number].name, wasUp: false, information: (nil, nil), live: (nil, nil), fileFailure: 0)
+            for place in 0..<connectionCount where unsafe connections[place].plan == number {
+                let ages = unsafe connections[place].ages
+                outcome.wasUp = unsafe outcome.wasUp || connections[place].wasUp
+                guard ages.live.quantile(0.5) != nil else { continue }
+                outcome.information = (ages.information.quantile(0.5), ages.information.quantile(0.99))
+                outcome.live = (ages.live.quantile(0.5), ages.live.quantile(0.99))
+            }
+            for place in 0..<fileCount where unsafe files[place].plan == number {
+                outcome.fileFailure = unsafe files[place].failure
+            }
+            return outcome
+        }
+    }
+}
+
+extension Destination {
+    /// Packets owed that are in memory: unsent, in hand, or in the socket.
+    var packetsInMemory: UInt64 {
+        var packets = unsentPackets + inFlight.packets
+        for place in pieces.first..<pieces.end where unsafe pieces.notes[place].isBatch {
+            packets += UInt64(unsafe pieces.notes[place].packets)
+        }
+        return packets
+    }
+
+    /// Whether it still has something to get, or to end.
+    func isPending(_ index: borrowing BatchIndex) -> Bool {
+        switch state {
+        case .vacant, .finished: false
+        case .up, .closing: true
+        case .waiting, .connecting: !isQuiet || !index.isDrained(slot)
+        }
+    }
+
+    /// Whether connecting makes sense: while there is input, or something is owed.
+    func isWanted(_ stream: StreamContext, _ index: borrowing BatchIndex) -> Bool {
+        !stream.inputEnded || !index.isDrained(slot)
+    }
+}

@@ -1,0 +1,104 @@
+internal import CMachine
+internal import Glibc
+internal import Machine
+internal import SegmentPool
+
+/// The thread's life: turns of the data plane, control work between them, sleep when there is nothing to do.
+extension Egress {
+    /// Runs until every destination has what it can get; returns what became of each plan.
+    public mutating func run() -> [DestinationOutcome] {
+        prepare()
+        while true {
+            var now = Clock.monotonic()
+            var work = turn(now: now)
+            if now >= nextManaged || needsControl {
+                nextManaged = now &+ 5_000_000
+                if manage(now: now) { break }
+            }
+            var timeout: Int32 = 0
+            if work == 0 {
+                setup.wake.announceSleep()
+                now = Clock.monotonic()
+                work = turn(now: now)
+                if work == 0 { timeout = 5 }
+            }
+            waitForEvents(timeout: timeout)
+            if timeout > 0 { setup.wake.announceAwake() }
+        }
+        finishFiles()
+        close(epoll)
+        return outcomes()
+    }
+
+    /// A connection failed: waiting for the next round of control would waste time its place could use.
+    private var needsControl: Bool {
+        for place in 0..<connectionCount where unsafe connections[place].isBroken { return true }
+        return false
+    }
+
+    private mutating func prepare() {
+        watch(setup.wake.descriptor, EventSource.wakeWord)
+        for (number, plan) in setup.plans.enumerated() {
+            if case .listen(let socket) = plan.outlet { watch(socket, EventSource.word(listener: number)) }
+        }
+        let now = Clock.monotonic()
+        for place in 0..<connectionCount where unsafe !connections[place].isGuest {
+            unsafe index.join(connections[place].slot, holds: connections[place].holds)
+            unsafe connections[place].state = .waiting
+            unsafe connections[place].lastProgress = now
+        }
+        for place in 0..<fileCount {
+            unsafe index.join(files[place].slot, holds: files[place].holds)
+            unsafe index.pin(files[place].slot)
+        }
+        for worker in 0..<workers {
+            while unsafe index.handOut(to: worker, through: &freeRings[worker]) {}
+        }
+    }
+
+    // ---- events --------------------------------------------------------------------------------------------------
+
+    func watch(_ descriptor: Int32, _ source: UInt64, writable: Bool = false) {
+        var event = unsafe epoll_event()
+        unsafe event.events = EPOLLIN.rawValue
+        if writable { unsafe event.events |= EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue }
+        unsafe event.data.u64 = source
+        _ = unsafe epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
+    }
+
+    private mutating func waitForEvents(timeout: Int32) {
+        var events = unsafe InlineArray<32, epoll_event>(repeating: epoll_event())
+        var span = unsafe events.mutableSpan
+        let count = unsafe span.withUnsafeMutableBufferPointer { unsafe epoll_wait(epoll, $0.baseAddress, 32, timeout) }
+        guard count > 0 else { return }
+        for place in 0..<Int(count) {
+            let event = unsafe events[place]
+            let source = unsafe EventSource(event.data.u64)
+            let mask = unsafe event.events
+            switch source {
+            case .wake: break
+            case .listener(let plan): accept(plan)
+            case .connection(let place): handle(mask, connection: place)
+            }
+        }
+    }
+}
+
+/// Who an epoll event is about, packed into its 64 bits.
+enum EventSource {
+    case wake
+    case listener(Int)
+    case connection(Int)
+
+    static var wakeWord: UInt64 { 0 }
+    static func word(listener plan: Int) -> UInt64 { 1 << 32 | UInt64(plan) }
+    static func word(connection place: Int) -> UInt64 { 2 << 32 | UInt64(place) }
+
+    init(_ word: UInt64) {
+        switch word >> 32 {
+        case 1: self = .listener(Int(word & 0xFFFF_FFFF))
+        case 2: self = .connection(Int(word & 0xFFFF_FFFF))
+        default: self = .wake
+        }
+    }
+}

@@ -1,0 +1,113 @@
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+
+/// One turn of the data plane: in from the workers, out to the destinations, segments back.
+extension Egress {
+    /// Does everything that can be done right now; returns how much that was.
+    @_noLocks mutating func turn(now: UInt64) -> Int {
+        var work = takeIn()
+        var place = 0
+        while place < connectionCount {
+            let destination = unsafe connections + place
+            if case .up = unsafe destination.pointee.state {
+                work += unsafe destination.pointee.acknowledge(&index, utc: now &+ utcOffset, now: now)
+                work += unsafe destination.pointee.pump(&index, stream, now: now)
+            }
+            place += 1
+        }
+        place = 0
+        while place < fileCount {
+            work += unsafe files[place].pump(&index, stream)
+            place += 1
+        }
+        return work + supplySegments()
+    }
+
+    /// Takes in what the workers published and gives every destination its share.
+    @_noLocks private mutating func takeIn() -> Int {
+        var taken = 0
+        var worker = 0
+        var packets: UInt64 = 0
+        while worker < workers {
+            taken += index.takeIn(worker: worker, limit: 256) { _, count in packets += UInt64(count) }
+            worker += 1
+        }
+        if packets > 0 { assign(packets) }
+        return taken
+    }
+
+    @_noLocks private func assign(_ packets: UInt64) {
+        var place = 0
+        while place < connectionCount {
+            if unsafe index.isJoined(connections[place].slot) {
+                unsafe connections[place].unsentPackets += packets
+                unsafe connections[place].counters.add(.assigned, packets)
+            }
+            place += 1
+        }
+        place = 0
+        while place < fileCount {
+            unsafe files[place].unsentPackets += packets
+            unsafe files[place].counters.add(.assigned, packets)
+            place += 1
+        }
+        place = 0
+        while place < nullCount {
+            unsafe nulls[place].add(.assigned, packets)
+            unsafe nulls[place].add(.delivered, packets)
+            place += 1
+        }
+    }
+
+    /// Keeps every worker in segments; when none is free, somebody has to let go of one.
+    @_noLocks private mutating func supplySegments() -> Int {
+        var moved = 0
+        var worker = 0
+        while worker < workers {
+            while unsafe index.handOut(to: worker, through: &freeRings[worker]) { moved += 1 }
+            if index.isShort(worker: worker), index.freeSegments == 0, makeRoom() {
+                moved += 1
+                continue
+            }
+            worker += 1
+        }
+        return moved
+    }
+
+    /// Empties one segment, by the rules of the design's section 5; false if none may be.
+    @_noLocks private mutating func makeRoom() -> Bool {
+        if let segment = index.victim(evenHeld: !holdsBack) {
+            evict(segment, held: .droppedEvicted)
+            return true
+        }
+        // Readers wait and newest are lost only while somebody makes progress or nobody else waits.
+        if stalled != 0, anotherWaits, let segment = index.victim(owedOnlyTo: stalled) {
+            evict(segment, held: .droppedUnreachable)
+            return true
+        }
+        return false
+    }
+
+    /// Whether some holder that is not stalled has everything there is.
+    private var anotherWaits: Bool {
+        @_noLocks get {
+            var place = 0
+            while place < connectionCount {
+                let slot = unsafe connections[place].slot
+                if unsafe connections[place].holds, index.isJoined(slot), (stalled >> UInt64(truncatingIfNeeded: slot)) & 1 == 0,
+                    index.isDrained(slot), unsafe connections[place].isQuiet
+                {
+                    return true
+                }
+                place += 1
+            }
+            place = 0
+            while place < fileCount {
+                if unsafe files[place].holds, unsafe index.isDrained(files[place].slot) { return true }
+                place += 1
+            }
+            return false
+        }
+    }
+}

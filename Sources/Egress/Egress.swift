@@ -1,0 +1,138 @@
+internal import CMachine
+internal import Glibc
+public import Machine
+internal import Pcapng
+internal import SegmentPool
+
+/// The egress thread: takes batches in, sends them newest first to every destination, gives segments back.
+///
+/// Its turn is the data plane: nothing in it allocates, locks or waits. What is rare (connecting, accepting, ending)
+/// is in the control part and runs between turns.
+@safe public struct Egress: ~Copyable, @unchecked Sendable {
+    // Safe because everything behind its pointers is owned by the one thread that calls `run`.
+    let setup: EgressSetup
+    var index: BatchIndex
+    var stream: StreamContext
+    let connections: UnsafeMutablePointer<Destination>
+    let connectionCount: Int
+    let files: UnsafeMutablePointer<FileDestination>
+    let fileCount: Int
+    let nulls: UnsafeMutablePointer<Counters>
+    let nullCount: Int
+    let freeRings: UnsafeMutablePointer<RingProducer<UInt32>>
+    let workers: Int
+    let holdsBack: Bool
+    let drainTimeout: UInt64
+    let utcOffset: UInt64
+    let epoll: Int32
+    let fileScratch: MemoryRegion
+    /// Holders that were owed something and made no progress for the drain time, one bit per slot.
+    var stalled: UInt64 = 0
+    /// Control-plane times (monotonic).
+    var nextManaged: UInt64 = 0
+    var nextStatistics: UInt64 = 0
+    var inputEndedAt: UInt64 = 0
+    var nextSample: UInt64 = 0
+
+    /// Makes the thread's state. Its free-segment rings come out through `freeRings`, one consumer per worker.
+    public init(
+        _ setup: EgressSetup, freeRings rings: (Int, consuming RingConsumer<UInt32>) -> Void
+    ) throws(SystemError) {
+        let workers = setup.workers
+        let slots = EgressSetup.slotCount(setup.plans, setup.limits)
+        let index = try BatchIndex(pool: setup.pool, slots: max(slots, 1), workers: workers)
+        let count = EgressSetup.connectionCount(setup.plans, setup.limits)
+        let connections = UnsafeMutablePointer<Destination>.allocate(capacity: max(count, 1))
+        let files = UnsafeMutablePointer<FileDestination>.allocate(capacity: max(setup.plans.count, 1))
+        let nulls = UnsafeMutablePointer<Counters>.allocate(capacity: max(setup.plans.count, 1))
+        let freeRings = UnsafeMutablePointer<RingProducer<UInt32>>.allocate(capacity: workers)
+        let stream = try StreamContext(setup)
+        let fileScratch = try MemoryRegion(byteCount: setup.limits.controlBytes, pages: .off)
+        let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        if epoll < 0 { throw SystemError("epoll_create1") }
+        var made = (connections: 0, files: 0, nulls: 0)
+        for (number, plan) in setup.plans.enumerated() {
+            let counters = setup.counters[number]
+            let slot = made.connections + made.files
+            switch plan.outlet {
+            case .null:
+                unsafe (nulls + made.nulls).initialize(to: counters)
+                made.nulls += 1
+            case .file:
+                let file = try FileDestination.start(slot: slot, plan: number, plan, counters, setup)
+                unsafe (files + made.files).initialize(to: file)
+                made.files += 1
+            case .connect, .listen:
+                let places = if case .listen = plan.outlet { setup.limits.guestsPerListener } else { 1 }
+                for place in 0..<places {
+                    let destination = try Destination(
+                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits)
+                    unsafe (connections + made.connections).initialize(to: destination)
+                    made.connections += 1
+                }
+            }
+        }
+        for worker in 0..<workers {
+            let ring = try SPSCRing<UInt32>(capacity: 8)
+            unsafe (freeRings + worker).initialize(to: ring.makeProducer())
+            rings(worker, ring.makeConsumer())
+        }
+        self.setup = setup
+        self.fileScratch = fileScratch
+        self.index = index
+        self.stream = stream
+        unsafe (self.connections, connectionCount) = (connections, made.connections)
+        unsafe (self.files, fileCount) = (files, made.files)
+        unsafe (self.nulls, nullCount) = (nulls, made.nulls)
+        unsafe (self.freeRings, self.workers) = (freeRings, workers)
+        holdsBack = setup.isFileInput || !setup.dropOldest
+        (drainTimeout, utcOffset, self.epoll) = (setup.limits.drainTimeout, setup.utcOffset, epoll)
+    }
+}
+
+extension StreamContext {
+    /// The constant bytes of a run's streams, in memory that stays.
+    init(_ setup: EgressSetup) throws(SystemError) {
+        func keep(_ bytes: [UInt8]) throws(SystemError) -> UnsafeRawBufferPointer {
+            let region = try MemoryRegion(byteCount: bytes.count, pages: .off)
+            unsafe bytes.withUnsafeBytes { unsafe spillway_copy(region.base, $0.baseAddress!, $0.count) }
+            return unsafe UnsafeRawBufferPointer(start: region.base, count: bytes.count)
+        }
+        let limits = StreamLimits(
+            scratchBytes: setup.limits.scratchBytes, ackWindow: setup.limits.ackWindow,
+            statisticsInterval: setup.limits.statisticsInterval)
+        unsafe self.init(
+            limits: limits, interfaces: setup.interfaces, sectionHeader: try keep(setup.sectionHeader),
+            laneBlock: try keep(StreamBlocks.lane(0, kind: .live, run: setup.run, destination: "")),
+            classicMicroseconds: try keep(ClassicPcap.header(.microseconds, linkType: 0)),
+            classicNanoseconds: try keep(ClassicPcap.header(.nanoseconds, linkType: 0)),
+            statistics: try StatisticsBlocks())
+    }
+}
+
+extension FileDestination {
+    /// Makes the destination and starts its writing thread.
+    static func start(
+        slot: Int, plan: Int, _ what: DestinationPlan, _ counters: Counters, _ setup: EgressSetup
+    ) throws(SystemError) -> FileDestination {
+        guard case .file(let descriptor, _) = what.outlet else { preconditionFailure("the plan of a file") }
+        let jobs = try SPSCRing<FileJob>(capacity: depth)
+        let results = try SPSCRing<FileResult>(capacity: depth)
+        let work = try WakeSignal()
+        let writer = UnsafeMutablePointer<FileWriter>.allocate(capacity: 1)
+        unsafe writer.initialize(
+            to: FileWriter(
+                descriptor: descriptor, jobs: jobs.makeConsumer(), results: results.makeProducer(), work: work,
+                done: setup.wake))
+        let address = UInt(bitPattern: writer)
+        let ended = StopFlag()
+        // Not joined: `ended` says when it is over, and the process may end before a hanging disk answers.
+        _ = try PinnedThread(name: "file", cpus: nil) {
+            unsafe UnsafeMutablePointer<FileWriter>(bitPattern: address)!.pointee.run()
+            ended.set()
+        }
+        return FileDestination(
+            slot: slot, plan: plan, holds: what.holds, counters: counters, jobs: jobs.makeProducer(),
+            results: results.makeConsumer(), work: work, ended: ended)
+    }
+}

@@ -1,0 +1,108 @@
+public import Machine
+public import Pcapng
+public import SegmentPool
+internal import Synchronization
+
+/// What the worker threads tell the egress thread beside batches: how many of them still run.
+@safe public struct InputState: @unchecked Sendable {
+    // Safe because the word lives as long as the process and is only touched atomically.
+    private let running: UnsafePointer<Atomic<Int>>
+
+    /// The state of this many workers, all running.
+    public init(workers: Int) {
+        let word = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 1)
+        unsafe word.initialize(to: Atomic(workers))
+        unsafe running = UnsafePointer(word)
+    }
+
+    /// A worker has sealed its last segment.
+    @_noLocks public func workerEnded() {
+        unsafe running.pointee.subtract(1, ordering: .releasing)
+    }
+
+    /// Whether no worker runs any more.
+    public var hasEnded: Bool {
+        @_noLocks get { unsafe running.pointee.load(ordering: .acquiring) == 0 }
+    }
+}
+
+/// Everything the egress thread is made of.
+public struct EgressSetup: Sendable {
+    public var pool: SegmentPool
+    public var workers: Int
+    public var plans: [DestinationPlan]
+    /// One set of counters per plan.
+    public var counters: [Counters]
+    public var limits: EgressLimits
+    public var run: RunIdentity
+    public var interfaces: InterfaceView
+    /// The section header every stream begins with.
+    public var sectionHeader: [UInt8]
+    public var wake: WakeSignal
+    public var input: InputState
+    /// Set by the relay when a second signal asks to end at once.
+    public var abort: StopFlag
+    /// Set by the egress thread when reading on would be in vain, or when the first reader has come.
+    public var stopReading: StopFlag
+    public var ready: StopFlag
+    public var ownTraffic: OwnTraffic
+    /// Input are files: the reader waits, nothing is dropped while a destination makes progress.
+    public var isFileInput: Bool
+    /// Full pool: lose the oldest; otherwise the workers lose the newest.
+    public var dropOldest: Bool
+    /// What to add to the monotonic clock to get UTC.
+    public var utcOffset: UInt64
+    /// The latest interface statistics; called now and then on the egress thread.
+    public var statistics: @Sendable () -> [(interface: UInt32, bytes: [UInt8])]
+    /// One line for people.
+    public var log: @Sendable (String) -> Void
+
+    /// A setup from its parts.
+    public init(
+        pool: SegmentPool, workers: Int, plans: [DestinationPlan], counters: [Counters], limits: EgressLimits,
+        run: RunIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal, input: InputState,
+        abort: StopFlag, stopReading: StopFlag, ready: StopFlag, ownTraffic: OwnTraffic, isFileInput: Bool,
+        dropOldest: Bool, utcOffset: UInt64,
+        statistics: @escaping @Sendable () -> [(interface: UInt32, bytes: [UInt8])],
+        log: @escaping @Sendable (String) -> Void
+    ) {
+        (self.pool, self.workers, self.plans, self.counters) = (pool, workers, plans, counters)
+        (self.limits, self.run, self.interfaces, self.sectionHeader) = (limits, run, interfaces, sectionHeader)
+        (self.wake, self.input, self.abort, self.stopReading) = (wake, input, abort, stopReading)
+        (self.ready, self.ownTraffic, self.isFileInput) = (ready, ownTraffic, isFileInput)
+        (self.dropOldest, self.utcOffset, self.statistics, self.log) = (dropOldest, utcOffset, statistics, log)
+    }
+
+    /// Connections there can be at once: one per `--to`, and the readers of each listener.
+    static func connectionCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
+        plans.reduce(0) { count, plan in
+            switch plan.outlet {
+            case .connect: count + 1
+            case .listen: count + limits.guestsPerListener
+            case .null, .file: count
+            }
+        }
+    }
+
+    /// Slots of the batch index that these plans need.
+    public static func slotCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
+        connectionCount(plans, limits) + plans.count { if case .file = $0.outlet { true } else { false } }
+    }
+
+    /// Memory of all connections, for the budget.
+    public static func byteCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
+        connectionCount(plans, limits) * limits.bytesPerConnection + (1 << 20)
+    }
+}
+
+/// What the egress thread knows at its end beside its counters.
+public struct DestinationOutcome: Sendable {
+    public var name: String
+    /// Whether a connection was up at the end or at any time.
+    public var wasUp: Bool
+    /// Ages in nanoseconds: of information (p50, p99) and of what was delivered (p50, p99).
+    public var information: (UInt64?, UInt64?)
+    public var live: (UInt64?, UInt64?)
+    /// The output file's first failure (errno), 0 if none.
+    public var fileFailure: Int32
+}

@@ -1,0 +1,136 @@
+public import Machine
+public import SegmentPool
+
+/// A TCP address as people write it: `192.0.2.7:57012`, `[2001:db8::7]:57012`, `host.example:57012`.
+public struct HostPort: Sendable, Equatable, CustomStringConvertible {
+    /// A name or a numeric address, without brackets.
+    public var host: String
+    /// TCP port.
+    public var port: UInt16
+
+    /// The address with these parts.
+    public init(host: String, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// As people write it.
+    public var description: String {
+        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+}
+
+/// Everything `spillway run` can be told, validated as far as one value alone can be.
+public struct RelayOptions: Sendable {
+    /// Where packets come from: interfaces, or files, never both.
+    public enum Input: Sendable, Equatable {
+        /// A network interface by name.
+        case interface(String)
+        /// A capture file; `-` is standard input.
+        case file(String)
+    }
+
+    /// What a destination's stream looks like.
+    public enum Wire: String, Sendable, CaseIterable {
+        case pcapng, pcap
+        case pcapNanoseconds = "pcap-ns"
+    }
+
+    /// The order in which a destination gets batches.
+    public enum Order: String, Sendable, CaseIterable {
+        case newestFirst = "newest-first"
+        case oldestFirst = "oldest-first"
+    }
+
+    /// One `--to`.
+    public struct Destination: Sendable, Equatable {
+        /// Where to connect; nil for `--to null`.
+        public var address: HostPort?
+        /// The name it goes by in the report and the metrics; the address unless given. Unique within a run.
+        public var name: String
+        public var wire: Wire
+        public var order: Order
+
+        /// A destination.
+        public init(address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil) {
+            self.address = address
+            self.name = name
+            self.wire = wire
+            self.order = order ?? (wire == .pcapng ? .newestFirst : .oldestFirst)
+        }
+    }
+
+    /// One `--listen`.
+    public struct Listener: Sendable, Equatable {
+        public var address: HostPort
+        public var wire: Wire
+        public var order: Order
+
+        /// A listener.
+        public init(address: HostPort, wire: Wire = .pcapng, order: Order? = nil) {
+            self.address = address
+            self.wire = wire
+            self.order = order ?? (wire == .pcapng ? .newestFirst : .oldestFirst)
+        }
+    }
+
+    /// How fast files are read.
+    public enum Pace: Sendable, Equatable {
+        /// As fast as they can be taken.
+        case max
+        /// As fast as they were recorded.
+        case recorded
+        case packetsPerSecond(UInt64)
+        case bitsPerSecond(UInt64)
+    }
+
+    /// What is lost when the pool is full and nothing else helps.
+    public enum OnFull: String, Sendable, CaseIterable {
+        case dropOldest = "drop-oldest"
+        case dropNewest = "drop-newest"
+    }
+
+    /// The rung of the capture ladder.
+    public enum CaptureMode: String, Sendable, CaseIterable {
+        case auto
+        case afPacket = "af-packet"
+    }
+
+    public var inputs: [Input] = []
+    /// The sensor's name, a label.
+    public var name = "spillway"
+    public var destinations: [Destination] = []
+    public var listeners: [Listener] = []
+    /// One capture file in capture order; `-` is standard output.
+    public var outputFile: String?
+    /// Capture filter in libpcap's language.
+    public var filter: String?
+    /// Bytes kept of each packet, 1 to 262144.
+    public var snapLength: UInt32 = 262144
+    /// Packets after which the run ends; nil for no limit.
+    public var count: UInt64?
+    /// Nanoseconds after which the run ends.
+    public var duration: UInt64?
+    public var pace = Pace.max
+    public var capture = CaptureMode.auto
+    /// The memory budget in bytes.
+    public var memory = 512 << 20
+    public var segmentSize = 2 << 20
+    public var hugepages = PageKind.auto
+    /// nil: the node of the worker's CPU.
+    public var numaNode: Int?
+    public var captureCPUs: CPUSet?
+    public var workerCPUs: CPUSet?
+    public var egressCPUs: CPUSet?
+    public var controlCPUs: CPUSet?
+    public var batch = BatchLimits()
+    public var onFull = OnFull.dropOldest
+    /// Nanoseconds a run waits for destinations at its end.
+    public var drainTimeout: UInt64 = 10_000_000_000
+    public var metrics: HostPort?
+    /// Where the report goes; `-` is standard output.
+    public var report: String?
+
+    /// The defaults.
+    public init() {}
+}
