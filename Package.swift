@@ -12,16 +12,61 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// A module of Sources/. A module imports only what stands above it here.
+func module(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+/// The tests of one module.
+func tests(_ name: String, _ dependencies: Target.Dependency...) -> Target {
+    .testTarget(name: name, dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
 let package = Package(
     name: "spillway",
+    products: [
+        .executable(name: "spillway", targets: ["spillway"]),
+        .library(name: "Fragments", targets: ["Fragments"]),
+        // For the packages Benchmarks and Fuzz.
+        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0",
+            traits: [.trait(name: "YAML")]),
+    ],
     targets: [
+        // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
-        .target(name: "Machine", dependencies: ["CMachine", "CNuma"], swiftSettings: strict),
-        .target(name: "Pcapng", dependencies: ["CMachine", "Machine"], exclude: ["Reading"], swiftSettings: strict),
-        .target(
-            name: "Egress", dependencies: ["CMachine", "Machine", "Pcapng", "SegmentPool"], swiftSettings: strict),
-        .target(name: "SegmentPool", dependencies: ["CMachine", "Machine", "Pcapng"], swiftSettings: strict),
+
+        // The modules, in one direction.
+        module("Fragments"),
+        module("Machine", "CMachine", "CNuma"),
+        module("Pcapng", "CMachine", "Machine"),
+        module("Capture", "CMachine", "CPcap", "Machine", "Pcapng"),
+        module("SegmentPool", "CMachine", "Machine", "Pcapng"),
+        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
+        module("Telemetry", "CMachine", "Machine"),
+        module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+        module("Options", .product(name: "Configuration", package: "swift-configuration")),
+        .executableTarget(
+            name: "spillway",
+            dependencies: [
+                "Machine", "Options", "Relay", "SegmentPool",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: strict),
+
+        // Tests.
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        tests("SupportTests"),
+        tests("FragmentsTests", "Fragments"),
+        tests("MachineTests", "Machine", "CMachine"),
+        tests("PcapngTests", "Pcapng", "Machine"),
+        tests("CaptureTests", "Capture", "Machine", "Pcapng"),
+        tests("OptionsTests", "Options"),
+        tests("CommandLineTests"),
     ]
 )

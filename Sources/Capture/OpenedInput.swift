@@ -10,7 +10,7 @@ struct OpenedInput {
 
     init(path: String) throws(CaptureFileError) {
         name = path == "-" ? "standard input" : path
-        descriptor = path == "-" ? STDIN_FILENO : unsafe open(path, O_RDONLY | O_CLOEXEC)
+        descriptor = path == "-" ? STDIN_FILENO : Self.openForReading(path)
         guard descriptor >= 0 else { throw .cannotOpen(SystemError("open", name)) }
         var status = stat()
         let isKnown = unsafe fstat(descriptor, &status) == 0
@@ -23,5 +23,13 @@ struct OpenedInput {
         }
         totalBytes = kind == S_IFREG ? UInt64(max(status.st_size, 0)) : nil
         if kind == S_IFREG { posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL) }
+    }
+
+    /// Opening a named pipe blocks until it has a writer, so a signal can interrupt it.
+    private static func openForReading(_ path: String) -> Int32 {
+        while true {
+            let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+            if descriptor >= 0 || errno != EINTR { return descriptor }
+        }
     }
 }

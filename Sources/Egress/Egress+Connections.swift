@@ -1,3 +1,4 @@
+internal import Capture
 internal import CMachine
 internal import Glibc
 internal import Machine
@@ -20,7 +21,9 @@ extension Egress {
             unsafe connections[place].state = .connecting
             watch(descriptor, EventSource.word(connection: place), writable: true)
             let status = unsafe remote.withSocketAddress { unsafe Glibc.connect(descriptor, $0, $1) }
-            if status != 0, errno != EINPROGRESS { retry(place, now: now, because: SystemError("connect", plan.address)) }
+            if status != 0, errno != EINPROGRESS {
+                retry(place, now: now, because: SystemError("connect", plan.address))
+            }
         } catch {
             retry(place, now: now, because: error)
         }
@@ -141,7 +144,9 @@ extension Egress {
         while true {
             var span = buffer.mutableSpan
             let descriptor = unsafe connections[place].descriptor
-            let count = unsafe span.withUnsafeMutableBytes { unsafe spillway_receive(descriptor, $0.baseAddress!, 1024) }
+            let count = unsafe span.withUnsafeMutableBytes {
+                unsafe spillway_receive(descriptor, $0.baseAddress!, 1024)
+            }
             if count > 0 { continue }
             if count == 0, unsafe connections[place].state == .closing { unsafe connections[place].state = .finished }
             // A reader may shut down its sending side and read on (nc -N does); only an error ends the connection.
@@ -158,7 +163,8 @@ extension Egress {
         closeSocket(place)
         if unsafe destination.pointee.isGuest { return dismiss(place) }
         let first = unsafe destination.pointee.pause == 0
-        let pause = unsafe first
+        let pause =
+            unsafe first
             ? setup.limits.retryFirst : min(destination.pointee.pause &* 2, setup.limits.retryLongest)
         unsafe destination.pointee.pause = pause
         // Jitter, so that many sensors do not come back to a collector in the same moment.

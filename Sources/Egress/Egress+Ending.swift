@@ -36,10 +36,11 @@ extension Egress {
         let destination = unsafe connections + place
         let slot = unsafe destination.pointee.slot
         if unsafe destination.pointee.isBroken {
-            if unsafe destination.pointee.state == .closing {
-                unsafe destination.pointee.state = .finished
-            } else {
-                retry(place, now: now, because: nil)
+            unsafe destination.pointee.isBroken = false
+            switch unsafe destination.pointee.state {
+            case .closing: unsafe destination.pointee.state = .finished
+            case .up, .connecting: retry(place, now: now, because: nil)
+            case .vacant, .waiting, .finished: break
             }
         }
         switch unsafe destination.pointee.state {
@@ -66,7 +67,9 @@ extension Egress {
     /// Everything is sent: the last statistics, then our side is shut down, then the peer may close.
     private mutating func finish(_ place: Int, now: UInt64) {
         let destination = unsafe connections + place
-        guard unsafe index.isDrained(destination.pointee.slot), unsafe destination.pointee.pieces.isEmpty else { return }
+        guard unsafe index.isDrained(destination.pointee.slot), unsafe destination.pointee.pieces.isEmpty else {
+            return
+        }
         if unsafe !destination.pointee.isEnded {
             _ = unsafe destination.pointee.endStream(stream, now: now)
             _ = unsafe destination.pointee.pump(&index, stream, now: now)
@@ -168,7 +171,7 @@ extension Egress {
     func outcomes() -> [DestinationOutcome] {
         setup.plans.indices.map { number in
             var outcome = DestinationOutcome(
-                name: setup.plans[number].name, wasUp: false, information: (nil, nil), live: (nil, nil), fileFailure: 0)
+                plan: number, wasUp: false, information: (nil, nil), live: (nil, nil), fileFailure: 0)
             for place in 0..<connectionCount where unsafe connections[place].plan == number {
                 let ages = unsafe connections[place].ages
                 outcome.wasUp = unsafe outcome.wasUp || connections[place].wasUp

@@ -95,7 +95,8 @@ extension Egress {
             var place = 0
             while place < connectionCount {
                 let slot = unsafe connections[place].slot
-                if unsafe connections[place].holds, index.isJoined(slot), (stalled >> UInt64(truncatingIfNeeded: slot)) & 1 == 0,
+                if unsafe connections[place].holds, index.isJoined(slot),
+                    (stalled >> UInt64(truncatingIfNeeded: slot)) & 1 == 0,
                     index.isDrained(slot), unsafe connections[place].isQuiet
                 {
                     return true

@@ -1,3 +1,4 @@
+public import Capture
 public import Machine
 public import Pcapng
 public import SegmentPool
@@ -97,7 +98,8 @@ public struct EgressSetup: Sendable {
 
 /// What the egress thread knows at its end beside its counters.
 public struct DestinationOutcome: Sendable {
-    public var name: String
+    /// Number of the plan.
+    public var plan: Int
     /// Whether a connection was up at the end or at any time.
     public var wasUp: Bool
     /// Ages in nanoseconds: of information (p50, p99) and of what was delivered (p50, p99).

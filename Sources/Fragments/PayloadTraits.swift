@@ -1,11 +1,14 @@
 /// What a payload must say about itself so that a list can cut, keep and merge it.
 ///
-/// Only `mayMerge(_:_:)` has no default. The laws, which lists rely on:
+/// Everything has a default; a payload that is not `Equatable` must at least say what `mayMerge(_:_:)` means.
+/// The laws, which lists rely on:
 ///
-/// - *Cutting changes no kinship*: for every cut of one fragment in two, `mayMerge` of the two parts is true,
-///   and what `mayMerge` says of two touching fragments stays the same when their outer ends are cut.
-/// - *Merging keeps the left payload*: when `mayMerge(left, right)` holds, the joined fragment carries `left`.
-/// - *`merge` covers exactly* the union of the run and the new fragment, in order and without overlap.
+/// - *Cutting changes no kinship*: what `mayMerge` says of two touching fragments stays the same when their
+///   outer ends are cut.
+/// - *Merging keeps the left payload*: when `mayMerge(left, right)` holds, the joined fragment carries the
+///   payload of `left`.
+/// - *`merge` covers exactly* the union of the run and the new fragment, in order and without overlap. This
+///   one is checked; see `FragmentError.invalidMerge`.
 public protocol PayloadTraits {
     /// True when every two touching fragments are one. Such a list needs no further look at its payloads.
     static var mergesAlways: Bool { get }
@@ -13,8 +16,9 @@ public protocol PayloadTraits {
     /// False when a fragment of length zero is an error, see `FragmentError.emptyRange`.
     static var allowsEmptyFragments: Bool { get }
 
-    /// Whether two fragments, the first ending where the second begins, are stored as one.
-    static func mayMerge(_ left: Self, _ right: Self) -> Bool
+    /// Whether two fragments, the first ending where the second begins, are stored as one. The default for
+    /// payloads that are `Equatable` is whether these are equal.
+    static func mayMerge<Bound: FragmentBound>(_ left: Fragment<Bound, Self>, _ right: Fragment<Bound, Self>) -> Bool
 
     /// The payload of `part`, cut out of a fragment over `whole` that carries this payload.
     ///
@@ -79,6 +83,15 @@ extension PayloadTraits {
     }
 }
 
+extension PayloadTraits where Self: Equatable {
+    /// Whether the payloads are equal.
+    @inlinable public static func mayMerge<Bound: FragmentBound>(
+        _ left: Fragment<Bound, Self>, _ right: Fragment<Bound, Self>
+    ) -> Bool {
+        left.payload == right.payload
+    }
+}
+
 /// The payload of a fragment that carries nothing but its range. It takes no memory.
 @frozen public struct NoPayload: PayloadTraits, Hashable, Sendable, BitwiseCopyable {
     /// The only value.
@@ -86,9 +99,6 @@ extension PayloadTraits {
 
     /// True: ranges that touch are one range.
     @inlinable public static var mergesAlways: Bool { true }
-
-    /// True, for any two.
-    @inlinable public static func mayMerge(_ left: NoPayload, _ right: NoPayload) -> Bool { true }
 }
 
 /// Collects the fragments that a merge puts in place of a run, and joins those that may be one.
@@ -111,7 +121,7 @@ public struct MergedRun<Bound: FragmentBound, Payload: PayloadTraits> {
             return
         }
         if last.upperBound != fragment.lowerBound { isContiguous = false }
-        if Payload.mergesAlways || Payload.mayMerge(last.payload, fragment.payload) {
+        if Payload.mergesAlways || Payload.mayMerge(last, fragment) {
             let joined = last.lowerBound..<max(last.upperBound, fragment.upperBound)
             fragments[fragments.count - 1] = Fragment(unchecked: joined, last.payload)
         } else {

@@ -79,7 +79,8 @@
         case .inMemory: .gauge(.destination, "in_memory", "memory_packets", "Owed packets that are in memory")
         case .onDisk: .gauge(.destination, "on_disk", "disk_packets", "Owed packets that are only on disk")
         case .expired: .count(.destination, "expired", "expired_packets", "Owed packets the cache had to let go")
-        case .droppedEvicted: .drop(.destination, "evicted", "Oldest in a full pool, and the policy is to lose the oldest")
+        case .droppedEvicted:
+            .drop(.destination, "evicted", "Oldest in a full pool, and the policy is to lose the oldest")
         case .droppedBehind: .drop(.destination, "behind", "A reader that holds nothing fell behind what memory keeps")
         case .droppedDrain: .drop(.destination, "drain", "Undelivered when the time to drain was over")
         case .droppedUnreachable:

@@ -1,3 +1,4 @@
+public import CMachine
 public import Synchronization
 
 /// The fast ring: wait-free, one producer, one consumer, fixed elements.
@@ -113,8 +114,10 @@ public import Synchronization
         let taken = min(room, count)
         let start = Int(truncatingIfNeeded: position & mask)
         let straight = min(taken, Int(truncatingIfNeeded: mask) + 1 - start)
-        unsafe (slots + start).update(from: source, count: straight)
-        if straight < taken { unsafe slots.update(from: source + straight, count: taken - straight) }
+        unsafe spillway_copy(slots + start, source, straight &* MemoryLayout<Element>.stride)
+        if straight < taken {
+            unsafe spillway_copy(slots, source + straight, (taken - straight) &* MemoryLayout<Element>.stride)
+        }
         position &+= UInt64(truncatingIfNeeded: taken)
         return taken
     }
@@ -169,8 +172,10 @@ public import Synchronization
         let taken = min(Int(truncatingIfNeeded: knownTail &- position), count)
         let start = Int(truncatingIfNeeded: position & mask)
         let straight = min(taken, Int(truncatingIfNeeded: mask) + 1 - start)
-        unsafe target.update(from: slots + start, count: straight)
-        if straight < taken { unsafe (target + straight).update(from: slots, count: taken - straight) }
+        unsafe spillway_copy(target, slots + start, straight &* MemoryLayout<Element>.stride)
+        if straight < taken {
+            unsafe spillway_copy(target + straight, slots, (taken - straight) &* MemoryLayout<Element>.stride)
+        }
         position &+= UInt64(truncatingIfNeeded: taken)
         return taken
     }

@@ -39,12 +39,16 @@ internal import Synchronization
     /// Segments a worker has in hand at most: one it fills, and those waiting in its ring.
     public static let segmentsPerWorker = 3
 
-    /// Bytes the index takes beside the segments, for the budget.
-    public static func byteCount(segmentBytes: Int, segments: Int, slots: Int, workers: Int) -> Int {
+    /// Bytes the index takes per segment, for the budget.
+    public static func bytesPerSegment(segmentBytes: Int, slots: Int) -> Int {
         let batches = segmentBytes / (Record.overhead + SegmentPool.batchOverhead)
         let perShare = MemoryLayout<Share>.stride + 8 * BatchBits.wordCount(capacity: batches)
-        return segments * (slots * perShare + MemoryLayout<SegmentState>.stride + SegmentPool.wordStride)
-            + workers * (slots * 16 + MemoryLayout<Intake>.stride) + 5 * 4096
+        return slots * perShare + MemoryLayout<SegmentState>.stride + SegmentPool.wordStride
+    }
+
+    /// Bytes the index takes whatever the number of segments: its lists, and the rounding of its regions to pages.
+    public static func fixedBytes(slots: Int, workers: Int) -> Int {
+        workers * (slots * MemoryLayout<SlotList>.stride + MemoryLayout<Intake>.stride) + 6 * 4096
     }
 
     /// An index with room for `slots` destinations at once.

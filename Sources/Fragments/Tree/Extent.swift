@@ -4,31 +4,31 @@ struct Extent<Bound: FragmentBound>: BitwiseCopyable, Hashable, Sendable {
     @usableFromInline var lower: Bound
     @usableFromInline var upper: Bound
 
-    @inlinable @inline(__always) init(_ lower: Bound, _ upper: Bound) {
+    @inlinable @inline(always) init(_ lower: Bound, _ upper: Bound) {
         self.lower = lower
         self.upper = upper
     }
 
-    @inlinable @inline(__always) var length: Bound { upper &- lower }
+    @inlinable @inline(always) var length: Bound { upper &- lower }
 
     /// The value of an unused slot: it counts as behind every position, so that searches need no count.
-    @inlinable @inline(__always) static var unused: Extent { Extent(.max, .max) }
+    @inlinable @inline(always) static var unused: Extent { Extent(.max, .max) }
 }
 
-/// Sizes of nodes. Searches are unrolled over `stride` groups of `stride`, so these belong together.
+/// Sizes of nodes. The searches in `Leaf` and `Inner` are unrolled for them.
 @usableFromInline
 enum NodeSize {
-    /// Entries of a full node.
-    @inlinable static var capacity: Int { 64 }
-    /// Entries of the leaf of a list that is still small.
-    @inlinable static var small: Int { 8 }
-    /// Entries per group of a search.
-    @inlinable static var stride: Int { 8 }
-    /// Below this a node looks for a neighbour to join.
-    @inlinable static var sparse: Int { 16 }
+    /// Ranges of a full leaf.
+    @inlinable static var leaf: Int { 64 }
+    /// Ranges of the leaf of a list that is still small.
+    @inlinable static var smallLeaf: Int { 8 }
+    /// Subtrees of a full inner node.
+    @inlinable static var inner: Int { 64 }
+    /// With less than a quarter of its capacity a node looks for a neighbour to join.
+    @inlinable static func sparse(_ capacity: Int) -> Int { capacity / 4 }
     /// Two neighbours join when they do not hold more than this together, so that they do not split soon.
-    @inlinable static var joined: Int { 48 }
-    /// No tree is higher: each pair of neighbours holds more than eight entries per node on average.
+    @inlinable static func joined(_ capacity: Int) -> Int { capacity * 3 / 4 }
+    /// No tree is higher: two neighbours hold a quarter of a node together, so each level divides by four or more.
     @inlinable static var maximumHeight: Int { 24 }
 }
 
@@ -42,13 +42,13 @@ struct Summary<Bound: FragmentBound>: BitwiseCopyable, Equatable {
     /// Number of ranges.
     @usableFromInline var count: Int
 
-    @inlinable @inline(__always) init(sum: Bound = 0, largest: Bound = 0, count: Int = 0) {
+    @inlinable @inline(always) init(sum: Bound = 0, largest: Bound = 0, count: Int = 0) {
         self.sum = sum
         self.largest = largest
         self.count = count
     }
 
-    @inlinable @inline(__always) mutating func add(_ other: Summary) {
+    @inlinable @inline(always) mutating func add(_ other: Summary) {
         sum &+= other.sum
         largest = max(largest, other.largest)
         count &+= other.count

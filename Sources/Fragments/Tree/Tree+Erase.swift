@@ -27,7 +27,7 @@ extension Tree {
     }
 
     /// Sets right what depends on the ranges of a leaf from which some were removed or shortened.
-    @inlinable @inline(__always)
+    @inlinable @inline(always)
     func finishRemoval(_ leaf: Leaf<Bound, Payload>, firstSlot: Int, lost: Bound) {
         refreshLargest(leaf, lost: lost)
         if firstSlot == 0, leaf.count > 0 { refreshKeys(from: height, leaf[0].lower) }
@@ -36,19 +36,21 @@ extension Tree {
     }
 
     /// Finds the longest length anew on the way and in the header if a range of length `lost` may have been it.
-    @inlinable @inline(__always) func refreshLargest(_ leaf: Leaf<Bound, Payload>, lost: Bound) {
+    @inlinable @inline(always) func refreshLargest(_ leaf: Leaf<Bound, Payload>, lost: Bound) {
         let known = height > 0 ? step(height &- 1).node.summary(step(height &- 1).child).largest : total.largest
         if lost >= known || lost >= total.largest { recountLargest(leaf, lost: lost) }
     }
 
     @inlinable @inline(never) func recountLargest(_ leaf: Leaf<Bound, Payload>, lost: Bound) {
         var largest = leaf.largest(enough: lost)
-        if largest == lost { return }
         for depth in (0..<height).reversed() {
             let step = step(depth)
+            // Something longer than what is lost, or just as long, is still there.
+            if step.node.summary(step.child).largest > lost || largest == lost { break }
             unsafe step.node.summaries[step.child].largest = largest
-            largest = step.node.largest(of: step.node.count, enough: lost)
-            if largest == lost, depth > 0 { break }
+            if depth > 0, self.step(depth - 1).node.summary(self.step(depth - 1).child).largest <= lost {
+                largest = step.node.largest(of: step.node.count, enough: lost)
+            }
         }
         if lost >= total.largest { unsafe header.pointee.total.largest = largestOverall(enough: lost) }
     }
@@ -92,7 +94,7 @@ extension Tree {
     }
 
     /// Uncovers what lies in the leaf of the running way, beginning with `slot`, which overlaps the hole.
-    @inlinable @inline(__always)
+    @inlinable @inline(always)
     func uncover(_ hole: Extent<Bound>, in leaf: Leaf<Bound, Payload>, from slot: Int) -> Bound {
         let first = leaf[slot]
         if first.lower < hole.lower, first.upper > hole.upper { return cutOut(hole, of: leaf, slot) }
@@ -121,7 +123,7 @@ extension Tree {
     }
 
     /// Gives the range in `slot` new bounds inside its old ones.
-    @inlinable @inline(__always) func shorten(_ slot: Int, of leaf: Leaf<Bound, Payload>, to part: Extent<Bound>) {
+    @inlinable @inline(always) func shorten(_ slot: Int, of leaf: Leaf<Bound, Payload>, to part: Extent<Bound>) {
         if Leaf<Bound, Payload>.hasPayloads {
             let payload = leaf.payload(slot).cut(from: leaf[slot].range, to: part.range)
             leaf.setPayload(slot, payload)
@@ -145,5 +147,5 @@ extension Tree {
 }
 
 extension Extent {
-    @inlinable @inline(__always) var range: Range<Bound> { unsafe Range(uncheckedBounds: (lower, upper)) }
+    @inlinable @inline(always) var range: Range<Bound> { unsafe Range(uncheckedBounds: (lower, upper)) }
 }

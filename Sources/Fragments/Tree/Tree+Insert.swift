@@ -4,7 +4,7 @@ extension Tree {
     /// Goes to the last leaf that can hold a range beginning before `position`, and notes the way in `path`.
     ///
     /// - Returns: the leaf, and the first beginning behind it (`Bound.max` when there is none).
-    @inlinable @inline(__always) func descend(before position: Bound) -> (leaf: Leaf<Bound, Payload>, fence: Bound) {
+    @inlinable @inline(always) func descend(before position: Bound) -> (leaf: Leaf<Bound, Payload>, fence: Bound) {
         var node = unsafe header.pointee.root
         var fence = Bound.max
         let height = height
@@ -19,7 +19,7 @@ extension Tree {
     }
 
     /// Adds what a leaf has gained (or lost, by wrapping) to all summaries on the way to it.
-    @inlinable @inline(__always) func add(_ change: Summary<Bound>) {
+    @inlinable @inline(always) func add(_ change: Summary<Bound>) {
         for depth in 0..<height {
             let step = step(depth)
             unsafe step.node.summaries[step.child].add(change)
@@ -39,7 +39,7 @@ extension Tree {
         }
     }
 
-    @inlinable @inline(__always) func refreshEnd(_ leaf: Leaf<Bound, Payload>) {
+    @inlinable @inline(always) func refreshEnd(_ leaf: Leaf<Bound, Payload>) {
         if leaf == tail { unsafe header.pointee.end = leaf.count == 0 ? 0 : leaf[leaf.count &- 1].upper }
     }
 }
@@ -48,9 +48,9 @@ extension Tree {
 
 extension Tree {
     /// Puts a range behind all others. It must begin at or after `end`, and must not be one with the last.
-    @inlinable @inline(__always) func append(_ extent: Extent<Bound>, _ payload: Payload) {
-        if tail.isFull { openTail() }
-        let leaf = tail
+    @inlinable @inline(always) func append(_ extent: Extent<Bound>, _ payload: Payload) {
+        var leaf = tail
+        if leaf.isFull { leaf = openTail() }
         let slot = leaf.count
         leaf[slot] = extent
         if Leaf<Bound, Payload>.hasPayloads { unsafe (leaf.payloads + slot).initialize(to: payload) }
@@ -60,36 +60,38 @@ extension Tree {
         unsafe header.pointee.total.sum &+= length
         unsafe header.pointee.total.count &+= 1
         if length > total.largest { unsafe header.pointee.total.largest = length }
-        if slot == 0, height > 0 { keyNewTail(extent.lower) }
+        if slot == 0 { keyNewTail(extent.lower) }
     }
 
     /// Covers a range that is not empty, and joins all ranges it overlaps or touches. Only for payloads that
     /// always merge.
     ///
     /// - Returns: the length that was not covered before.
-    @inlinable @inline(__always) func cover(_ new: Extent<Bound>) -> Bound {
-        if new.lower > end {
-            append(new, unsafe Self.nothing)
-            return new.length
-        }
+    @inlinable @inline(always) func cover(_ new: Extent<Bound>) -> Bound {
+        if new.lower <= end { return coverBeforeEnd(new) }
+        append(new, Self.nothing)
+        return new.length
+    }
+
+    @inlinable @inline(never) func coverBeforeEnd(_ new: Extent<Bound>) -> Bound {
         let (leaf, fence) = descend(before: new.lower)
         let slot = leaf.firstSlot(endingAtOrAfter: new.lower)
         let next = slot < leaf.count ? leaf[slot].lower : fence
         if next > new.upper {
-            place(new, unsafe Self.nothing, in: leaf, at: slot)
+            place(new, Self.nothing, in: leaf, at: slot)
             return new.length
         }
         return join(new, in: leaf, from: slot, fence: fence)
     }
 
     /// The payload of types that always merge: these have no size, so there is nothing to initialise.
-    @inlinable @inline(__always) static var nothing: Payload {
+    @inlinable @inline(always) static var nothing: Payload {
         precondition(!Leaf<Bound, Payload>.hasPayloads, "a payload that always merges must have no size")
         return unsafe unsafeBitCast((), to: Payload.self)
     }
 
     /// Puts a range that touches no other into the leaf of the running way.
-    @inlinable @inline(__always)
+    @inlinable @inline(always)
     func place(_ new: Extent<Bound>, _ payload: Payload, in leaf: Leaf<Bound, Payload>, at slot: Int) {
         if leaf.isFull { return placeAfterSplit(new, payload, in: leaf, at: slot) }
         leaf.insert(new, payload, at: slot)
@@ -115,7 +117,7 @@ extension Tree {
     }
 
     /// Joins `new` with the ranges from `slot` on.
-    @inlinable @inline(__always)
+    @inlinable @inline(always)
     func join(_ new: Extent<Bound>, in leaf: Leaf<Bound, Payload>, from slot: Int, fence: Bound) -> Bound {
         let stop = leaf.firstSlot(from: slot, beginningAfter: new.upper)
         if stop == leaf.count, new.upper >= fence { return joinAcrossLeaves(new, leaf, from: slot) }
@@ -149,7 +151,7 @@ extension Tree {
             place = slot + 1 < leaf.count ? (leaf, slot + 1) : leaf.next.map { ($0, 0) }
         }
         if let run { removeRanges(beginningFrom: run.lower, through: run.upper) }
-        insertDisjoint(joined, unsafe Self.nothing)
+        insertDisjoint(joined, Self.nothing)
         return joined.length &- covered
     }
 }

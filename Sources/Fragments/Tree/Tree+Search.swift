@@ -4,7 +4,7 @@ struct Place<Bound: FragmentBound, Payload: PayloadTraits> {
     @usableFromInline var leaf: Leaf<Bound, Payload>
     @usableFromInline var slot: Int
 
-    @inlinable @inline(__always) init(_ leaf: Leaf<Bound, Payload>, _ slot: Int) {
+    @inlinable @inline(always) init(_ leaf: Leaf<Bound, Payload>, _ slot: Int) {
         self.leaf = leaf
         self.slot = slot
     }
@@ -12,7 +12,7 @@ struct Place<Bound: FragmentBound, Payload: PayloadTraits> {
 
 extension Tree {
     /// The first range that ends behind `position`.
-    @inlinable @inline(__always) func firstPlace(endingAfter position: Bound) -> Place<Bound, Payload>? {
+    @inlinable @inline(always) func firstPlace(endingAfter position: Bound) -> Place<Bound, Payload>? {
         if position >= end { return nil }
         var node = unsafe header.pointee.root
         let target = position &+ 1

@@ -2,9 +2,12 @@
 
 extension Tree {
     /// Makes room behind the last range: a larger leaf while the list is small, else a new last leaf.
-    @inlinable @inline(never) func openTail() {
-        if tail.capacity < NodeSize.capacity { return growRoot() }
-        let leaf = Leaf<Bound, Payload>(capacity: NodeSize.capacity)
+    @inlinable @inline(never) func openTail() -> Leaf<Bound, Payload> {
+        if tail.capacity < NodeSize.leaf {
+            growRoot()
+            return tail
+        }
+        let leaf = Leaf<Bound, Payload>(capacity: NodeSize.leaf)
         let old = tail
         old.link(leaf)
         unsafe header.pointee.tail = leaf
@@ -15,9 +18,10 @@ extension Tree {
         for depth in (0..<height).reversed() {
             let inner = step(depth).node
             inner.setSummary(inner.count - 1, sealed)
-            if inner.count < NodeSize.capacity {
+            if inner.count < NodeSize.inner {
                 // The key is set by `keyNewTail` as soon as the leaf has a range.
-                return unsafe inner.insert(node, key: .max, Summary(), at: inner.count)
+                unsafe inner.insert(node, key: .max, Summary(), at: inner.count)
+                return leaf
             }
             let right = Inner<Bound, Payload>()
             unsafe right.insert(node, key: .max, Summary(), at: 0)
@@ -25,12 +29,13 @@ extension Tree {
             sealed = inner.total()
         }
         unsafe growTree(right: node, key: .max, left: sealed)
+        return leaf
     }
 
     /// Gives the small leaf of a small list the full size.
     @inlinable func growRoot() {
         assert(height == 0)
-        let leaf = Leaf<Bound, Payload>(capacity: NodeSize.capacity)
+        let leaf = Leaf<Bound, Payload>(capacity: NodeSize.leaf)
         let old = tail
         old.moveTail(from: 0, to: leaf)
         old.deallocate()
@@ -64,32 +69,34 @@ extension Tree {
 
     /// Notes the first range of a new last leaf.
     @inlinable @inline(never) func keyNewTail(_ key: Bound) {
+        if height == 0 { return }
         descendRightEdge()
         refreshKeys(from: height, key)
     }
 
     /// Halves the full leaf of the running way, which then is no longer valid.
     @inlinable @inline(never) func split(_ leaf: Leaf<Bound, Payload>) {
-        if leaf.capacity < NodeSize.capacity { return growRoot() }
-        let right = Leaf<Bound, Payload>(capacity: NodeSize.capacity)
+        if leaf.capacity < NodeSize.leaf { return growRoot() }
+        let right = Leaf<Bound, Payload>(capacity: NodeSize.leaf)
         leaf.link(right)
-        leaf.moveTail(from: NodeSize.capacity / 2, to: right)
+        leaf.moveTail(from: NodeSize.leaf / 2, to: right)
         if leaf == tail { unsafe header.pointee.tail = right }
         unsafe insertRight(right.base, key: right[0].lower, right.total(), left: leaf.total())
     }
 
     /// Puts a new subtree to the right of the one the running way leads to, and splits full nodes above.
     @inlinable func insertRight(
-        _ newNode: UnsafeMutableRawPointer, key newKey: Bound, _ newSummary: Summary<Bound>, left newLeft: Summary<Bound>
+        _ newNode: UnsafeMutableRawPointer, key newKey: Bound, _ newSummary: Summary<Bound>,
+        left newLeft: Summary<Bound>
     ) {
         unsafe header.pointee.shape = 0
         var (node, key, summary, left) = unsafe (newNode, newKey, newSummary, newLeft)
         for depth in (0..<height).reversed() {
             let (inner, child) = (step(depth).node, step(depth).child)
             inner.setSummary(child, left)
-            if inner.count < NodeSize.capacity { return unsafe inner.insert(node, key: key, summary, at: child + 1) }
+            if inner.count < NodeSize.inner { return unsafe inner.insert(node, key: key, summary, at: child + 1) }
             let right = Inner<Bound, Payload>()
-            let half = NodeSize.capacity / 2
+            let half = NodeSize.inner / 2
             inner.moveTail(from: half, to: right)
             if child < half {
                 unsafe inner.insert(node, key: key, summary, at: child + 1)
@@ -106,8 +113,8 @@ extension Tree {
 
 extension Tree {
     /// Joins a leaf that has become sparse with a neighbour, if they fit well; removes an empty one.
-    @inlinable @inline(__always) func relieve(_ leaf: Leaf<Bound, Payload>) {
-        if leaf.count < NodeSize.sparse, height > 0 { relieveSparse(leaf) }
+    @inlinable @inline(always) func relieve(_ leaf: Leaf<Bound, Payload>) {
+        if leaf.count < NodeSize.sparse(NodeSize.leaf), height > 0 { relieveSparse(leaf) }
     }
 
     @inlinable @inline(never) func relieveSparse(_ leaf: Leaf<Bound, Payload>) {
@@ -115,9 +122,10 @@ extension Tree {
         let (parent, child) = (step(height - 1).node, step(height - 1).child)
         if leaf.count == 0 {
             removeLeaf(leaf)
-        } else if child + 1 < parent.count, leaf.count + parent.leaf(child + 1).count <= NodeSize.joined {
+        } else if child + 1 < parent.count, leaf.count + parent.leaf(child + 1).count <= NodeSize.joined(NodeSize.leaf)
+        {
             absorb(parent.leaf(child + 1), into: leaf, parent, child)
-        } else if child > 0, leaf.count + parent.leaf(child - 1).count <= NodeSize.joined {
+        } else if child > 0, leaf.count + parent.leaf(child - 1).count <= NodeSize.joined(NodeSize.leaf) {
             absorb(leaf, into: parent.leaf(child - 1), parent, child - 1)
         } else {
             return
@@ -166,10 +174,12 @@ extension Tree {
         var depth = lowest
         while depth > 0 {
             let (node, parent, child) = (step(depth).node, step(depth - 1).node, step(depth - 1).child)
-            if node != parent, node.count < NodeSize.sparse {
-                if child + 1 < parent.count, node.count + parent.inner(child + 1).count <= NodeSize.joined {
+            if node != parent, node.count < NodeSize.sparse(NodeSize.inner) {
+                if child + 1 < parent.count,
+                    node.count + parent.inner(child + 1).count <= NodeSize.joined(NodeSize.inner)
+                {
                     absorb(parent.inner(child + 1), into: node, parent, child)
-                } else if child > 0, node.count + parent.inner(child - 1).count <= NodeSize.joined {
+                } else if child > 0, node.count + parent.inner(child - 1).count <= NodeSize.joined(NodeSize.inner) {
                     absorb(node, into: parent.inner(child - 1), parent, child - 1)
                 }
             }

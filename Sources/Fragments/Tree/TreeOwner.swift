@@ -4,7 +4,7 @@ struct PathStep<Bound: FragmentBound, Payload: PayloadTraits> {
     @usableFromInline var node: Inner<Bound, Payload>
     @usableFromInline var child: Int
 
-    @inlinable @inline(__always) init(_ node: Inner<Bound, Payload>, _ child: Int) {
+    @inlinable @inline(always) init(_ node: Inner<Bound, Payload>, _ child: Int) {
         self.node = node
         self.child = child
     }
@@ -54,7 +54,7 @@ final class TreeOwner<Bound: FragmentBound, Payload: PayloadTraits>:
     /// An owner of an empty tree.
     @inlinable static func make() -> TreeOwner {
         let buffer = TreeOwner.create(minimumCapacity: NodeSize.maximumHeight) { _ in
-            TreeHeader(leaf: Leaf(capacity: NodeSize.small))
+            TreeHeader(leaf: Leaf(capacity: NodeSize.smallLeaf))
         }
         return unsafe unsafeDowncast(buffer, to: TreeOwner.self)
     }
@@ -75,17 +75,17 @@ struct Tree<Bound: FragmentBound, Payload: PayloadTraits> {
     @usableFromInline let header: UnsafeMutablePointer<TreeHeader<Bound, Payload>>
     @usableFromInline let path: UnsafeMutablePointer<PathStep<Bound, Payload>>
 
-    @inlinable @inline(__always) init(_ owner: TreeOwner<Bound, Payload>) {
+    @inlinable @inline(always) init(_ owner: TreeOwner<Bound, Payload>) {
         (unsafe header, unsafe path) = unsafe owner.withUnsafeMutablePointers { unsafe ($0, $1) }
     }
 
-    @inlinable @inline(__always) var height: Int { unsafe header.pointee.height }
-    @inlinable @inline(__always) var head: Leaf<Bound, Payload> { unsafe header.pointee.head }
-    @inlinable @inline(__always) var tail: Leaf<Bound, Payload> { unsafe header.pointee.tail }
-    @inlinable @inline(__always) var total: Summary<Bound> { unsafe header.pointee.total }
-    @inlinable @inline(__always) var end: Bound { unsafe header.pointee.end }
+    @inlinable @inline(always) var height: Int { unsafe header.pointee.height }
+    @inlinable @inline(always) var head: Leaf<Bound, Payload> { unsafe header.pointee.head }
+    @inlinable @inline(always) var tail: Leaf<Bound, Payload> { unsafe header.pointee.tail }
+    @inlinable @inline(always) var total: Summary<Bound> { unsafe header.pointee.total }
+    @inlinable @inline(always) var end: Bound { unsafe header.pointee.end }
 
-    @inlinable @inline(__always) func step(_ depth: Int) -> PathStep<Bound, Payload> {
+    @inlinable @inline(always) func step(_ depth: Int) -> PathStep<Bound, Payload> {
         assert(depth >= 0 && depth < height)
         return unsafe path[depth]
     }

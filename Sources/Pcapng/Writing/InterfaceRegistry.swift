@@ -54,7 +54,7 @@ import Synchronization
 }
 
 /// The lock-free reading side of an ``InterfaceRegistry``.
-@safe public struct InterfaceView: @unchecked Sendable {
+@safe public struct InterfaceView: BitwiseCopyable, @unchecked Sendable {
     // Safe because entries below the published count never change and live as long as the process.
     let blocks: UnsafeMutableRawPointer
     let entries: UnsafeMutablePointer<Entry>

@@ -1,0 +1,265 @@
+// The reference for encoding: packets out of a receive area into batches of pcapng in a ring of segments.
+//
+// It writes the bytes that Spillway's worker writes (docs/format.md): Enhanced Packet Blocks, a batch of at most
+// --batch-size with a trailer of 96 bytes and, with --crc on, CRC32C over both; batches never cross a segment; the
+// end of each batch goes into the segment's directory. The segments together are larger than any cache and are
+// overwritten round and round, the packets come out of frames that are used round and round.
+
+#include "bench.h"
+#include "crc32c.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+enum { BLOCK_OVERHEAD = 32, TRAILER = 96, BURST = 32, ENHANCED_PACKET = 6 };
+static const uint32_t batch_trailer = 0x80535054;
+
+// Set by whoever takes the batches before it sleeps; nobody does here.
+static bool receiver_asleep;
+
+/// What a capture thread hands to a worker: 16 bytes.
+struct descriptor {
+    uint64_t time;
+    uint32_t offset, length;
+};
+
+struct encoder {
+    uint8_t *cursor, *limit, *batch_start;
+    uint32_t packets;
+    uint64_t least_time, greatest_time, first_arrival, last_arrival;
+
+    uint8_t *segments;
+    size_t segment_size, segment_count, segment, batch_size;
+    uint32_t ordinal;
+    bool with_crc;
+    uint64_t number, batches, bytes;
+    uint64_t run[2];
+};
+
+static inline void put16(uint8_t *target, uint16_t value) { memcpy(target, &value, sizeof value); }
+static inline void put32(uint8_t *target, uint32_t value) { memcpy(target, &value, sizeof value); }
+static inline void put64(uint8_t *target, uint64_t value) { memcpy(target, &value, sizeof value); }
+
+/// The directory grows down from the end of the segment: a count, then the end of each batch.
+static uint32_t *directory(struct encoder *e) {
+    return (uint32_t *)(e->segments + (e->segment + 1) * e->segment_size);
+}
+
+/// Sets the limits of the batch that begins at the cursor; false if `needed` does not fit the segment any more.
+static bool open_batch(struct encoder *e, size_t needed) {
+    e->batch_start = e->cursor;
+    size_t room = (size_t)((uint8_t *)(directory(e) - 2 - e->ordinal) - e->cursor);
+    if (room < TRAILER + needed) {
+        e->limit = e->cursor;
+        return false;
+    }
+    size_t most = e->batch_size > needed + TRAILER ? e->batch_size : needed + TRAILER;
+    e->limit = e->cursor + (room < most ? room : most) - TRAILER;
+    return true;
+}
+
+static void write_trailer(struct encoder *e) {
+    uint8_t *t = e->cursor;
+    uint32_t record_bytes = (uint32_t)(e->cursor - e->batch_start);
+    put32(t, batch_trailer);
+    put32(t + 4, TRAILER);
+    put16(t + 8, 1);
+    put16(t + 10, 0);
+    put16(t + 12, 0);
+    put16(t + 14, 0);
+    put64(t + 16, e->run[0]);
+    put64(t + 24, e->run[1]);
+    put64(t + 32, e->number);
+    put32(t + 40, e->packets);
+    put32(t + 44, e->packets);
+    put32(t + 48, record_bytes);
+    put32(t + 52, 0);
+    put64(t + 56, e->least_time);
+    put64(t + 64, e->greatest_time);
+    put64(t + 72, e->first_arrival);
+    put64(t + 80, e->last_arrival);
+    put32(t + 88, e->with_crc ? spillway_crc32c(0, e->batch_start, record_bytes + 88) : 0);
+    put32(t + 92, TRAILER);
+}
+
+static void close_batch(struct encoder *e) {
+    if (e->packets == 0)
+        return;
+    write_trailer(e);
+    e->cursor += TRAILER;
+    e->bytes += (uint64_t)(e->cursor - e->batch_start);
+    e->number++;
+    e->batches++;
+    e->ordinal++;
+    directory(e)[-1 - (int)e->ordinal] = (uint32_t)(e->cursor - (e->segments + e->segment * e->segment_size));
+    // The hand-over to a thread that may be asleep: publish, fence, look whether it sleeps.
+    __atomic_store_n(directory(e) - 1, e->ordinal, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&receiver_asleep, __ATOMIC_RELAXED))
+        abort();
+    e->packets = 0;
+    e->least_time = UINT64_MAX;
+    e->greatest_time = 0;
+}
+
+__attribute__((noinline)) static void make_room(struct encoder *e, size_t needed) {
+    close_batch(e);
+    if (open_batch(e, needed))
+        return;
+    e->segment = e->segment + 1 == e->segment_count ? 0 : e->segment + 1;
+    e->ordinal = 0;
+    e->cursor = e->segments + e->segment * e->segment_size;
+    open_batch(e, needed);
+}
+
+static inline void append(struct encoder *e, uint64_t time, uint64_t arrival, const uint8_t *bytes, uint32_t length) {
+    uint32_t padded = (length + 3) & ~3u, total = padded + BLOCK_OVERHEAD;
+    if ((size_t)(e->limit - e->cursor) < total)
+        make_room(e, total);
+    // Neighbouring fields go in one store. The last word and the trailing length come before the data, so that the
+    // padding is zero wherever the packet ends, and before the original length, which is that word of an empty packet.
+    uint8_t *block = e->cursor;
+    uint64_t total_high = (uint64_t)total << 32;
+    put64(block, ENHANCED_PACKET | total_high);
+    put64(block + 8, time & 0xffffffff00000000);
+    put64(block + 16, (uint32_t)time | (uint64_t)length << 32);
+    put64(block + total - 8, total_high);
+    put32(block + 24, length);
+    memcpy(block + 28, bytes, length);
+    e->cursor = block + total;
+
+    if (e->packets++ == 0)
+        e->first_arrival = arrival;
+    e->last_arrival = arrival;
+    if (time < e->least_time)
+        e->least_time = time;
+    if (time > e->greatest_time)
+        e->greatest_time = time;
+}
+
+__attribute__((noinline)) static void encode(struct encoder *e, const struct descriptor *descriptors, size_t count,
+                                             const uint8_t *frames, uint64_t packets) {
+    uint64_t arrival = 0;
+    size_t next = 0;
+    for (uint64_t packet = 0; packet < packets; packet++) {
+        const struct descriptor *d = &descriptors[next];
+        // The clock is read once per burst; here its place is taken by the packet's time.
+        if (packet % BURST == 0)
+            arrival = d->time;
+        append(e, d->time, arrival, frames + d->offset, d->length);
+        next = next + 1 == count ? 0 : next + 1;
+    }
+    close_batch(e);
+    open_batch(e, BLOCK_OVERHEAD);
+}
+
+/// Memory aligned to 2 MiB, on huge pages where the kernel gives them, touched.
+static uint8_t *take_memory(size_t size, bool *on_reserved_pages) {
+    const size_t huge = 2 << 20;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    bool reserved = memory != MAP_FAILED;
+    if (!reserved) {
+        memory = mmap(NULL, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            fail(71, "no memory for %zu bytes", size);
+        memory = (void *)(((uintptr_t)memory + huge - 1) & ~(huge - 1));
+        madvise(memory, size, MADV_HUGEPAGE);
+    }
+    memset(memory, 0, size);
+    *on_reserved_pages = reserved;
+    return memory;
+}
+
+/// Writes a section header, one Ethernet interface in nanoseconds, and what stands in the first segment, so that other
+/// programs can check what is measured here.
+static void write_capture(const char *path, const struct encoder *e) {
+    static const uint32_t section_header[7] = {0x0a0d0d0a, 28, 0x1a2b3c4d, 1, ~0u, ~0u, 28};
+    // Option 9 is if_tsresol, one byte, padded; 0 ends the options.
+    static const uint32_t interface[8] = {1, 32, 1, 262144, 9 | 1 << 16, 9, 0, 32};
+    if (e->segment != 0)
+        fail(EXIT_USAGE, "--output: the packets do not fit into one segment");
+    size_t length = (size_t)(e->cursor - e->segments);
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        fail(73, "cannot create %s", path);
+    fwrite(section_header, 1, sizeof section_header, file);
+    fwrite(interface, 1, sizeof interface, file);
+    fwrite(e->segments, 1, length, file);
+    if (fclose(file) != 0)
+        fail(74, "cannot write %s", path);
+}
+
+static bool on_or_off(const char *text) {
+    if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+        fail(EXIT_USAGE, "--crc: %s is neither on nor off", text);
+    return text[1] == 'n';
+}
+
+int main(int count, char **arguments) {
+    uint64_t size = 64, packets = 0, segments = 64, segment_size = 2 << 20, batch_size = 64 << 10, frames = 1024;
+    int cpu = -1;
+    const char *output = NULL;
+    bool with_crc = true;
+    const struct option options[] = {
+        {"size", 1, NULL, 's'}, {"crc", 1, NULL, 'r'}, {"packets", 1, NULL, 'p'}, {"segments", 1, NULL, 'g'},
+        {"segment-size", 1, NULL, 'z'}, {"batch-size", 1, NULL, 'b'}, {"frames", 1, NULL, 'f'}, {"cpu", 1, NULL, 'c'},
+        {"output", 1, NULL, 'o'}, {0}};
+    for (int option; (option = getopt_long(count, arguments, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 's': size = number("size", optarg, 1, 2048); break;
+        case 'r': with_crc = on_or_off(optarg); break;
+        case 'p': packets = number("packets", optarg, 1, UINT64_MAX); break;
+        case 'g': segments = number("segments", optarg, 1, 1 << 16); break;
+        case 'z': segment_size = number("segment-size", optarg, 1 << 16, 1 << 30) & ~(uint64_t)4095; break;
+        case 'b': batch_size = number("batch-size", optarg, 4096, segment_size); break;
+        case 'f': frames = number("frames", optarg, 1, 1 << 20); break;
+        case 'o': output = optarg; break;
+        case 'c': cpu = (int)number("cpu", optarg, 0, CPU_SETSIZE - 1); break;
+        default:
+            fail(EXIT_USAGE, "usage: encode [--size BYTES] [--crc on|off] [--packets N] [--segments N]"
+                             " [--segment-size BYTES] [--batch-size BYTES] [--frames N] [--cpu N]\n"
+                             "       encode --output FILE --packets N   writes them as a capture, without measuring");
+        }
+    }
+    if (cpu >= 0)
+        pin(cpu);
+    // By default as many packets as overwrite all segments about twelve times.
+    if (packets == 0)
+        packets = 12 * segments * segment_size / (size + BLOCK_OVERHEAD);
+
+    bool reserved;
+    uint8_t *area = take_memory(frames * 2048, &reserved);
+    struct descriptor *descriptors = calloc(frames, sizeof *descriptors);
+    for (uint64_t i = 0; i < frames; i++) {
+        memset(area + i * 2048, (int)i, size);
+        descriptors[i] = (struct descriptor){1700000000000000000 + i * 1000, (uint32_t)(i * 2048), (uint32_t)size};
+    }
+    struct encoder e = {.segments = take_memory(segments * segment_size, &reserved), .segment_size = segment_size,
+                        .segment_count = segments, .batch_size = batch_size, .with_crc = with_crc,
+                        .least_time = UINT64_MAX, .run = {1, 2}};
+    e.cursor = e.segments;
+    open_batch(&e, BLOCK_OVERHEAD);
+
+    if (output) {
+        encode(&e, descriptors, frames, area, packets);
+        write_capture(output, &e);
+        return 0;
+    }
+
+    // One turn through the segments warms up what can be warm.
+    encode(&e, descriptors, frames, area, segments * segment_size / (size + BLOCK_OVERHEAD));
+    e.batches = e.bytes = 0;
+    double wall = wall_seconds(), thread = thread_seconds();
+    encode(&e, descriptors, frames, area, packets);
+    wall = wall_seconds() - wall;
+    thread = thread_seconds() - thread;
+
+    report_count("reserved_hugepages", reserved, "yes(1)/no(0)");
+    report_count("packets", packets, "packets");
+    report_count("batches", e.batches, "batches");
+    report_count("bytes", e.bytes, "bytes");
+    report("ns_per_packet", wall * 1e9 / (double)packets, "ns");
+    report("cpu_ns_per_packet", thread * 1e9 / (double)packets, "ns");
+    return 0;
+}

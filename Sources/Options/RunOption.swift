@@ -1,0 +1,53 @@
+/// Every option of `spillway run` that has a value, by its long name. The same name is a key of the configuration file,
+/// and, in capitals behind `SPILLWAY_`, an environment variable.
+public enum RunOption: String, Sendable, CaseIterable {
+    case interface, read
+    case name, to, listen, write, distribute
+    case filter, snaplen, count, duration, pace, capture, tap
+    case memory
+    case segmentSize = "segment-size"
+    case hugepages
+    case numaNode = "numa-node"
+    case captureCPUs = "capture-cpus"
+    case workerCPUs = "worker-cpus"
+    case egressCPUs = "egress-cpus"
+    case controlCPUs = "control-cpus"
+    case batchSize = "batch-size"
+    case batchTime = "batch-time"
+    case batchPackets = "batch-packets"
+    case reassemble
+    case onFull = "on-full"
+    case drainTimeout = "drain-timeout"
+    case metrics, report
+
+    /// Whether it may be given several times; a list in the configuration file, separated by blanks in the environment.
+    public var isRepeatable: Bool {
+        switch self {
+        case .interface, .read, .to, .listen: true
+        default: false
+        }
+    }
+
+    /// As people know it on the command line: options of the field by their letter.
+    public var spelling: String {
+        switch self {
+        case .interface: "-i"
+        case .read: "-r"
+        case .write: "-w"
+        case .filter: "-f"
+        case .snaplen: "-s"
+        case .count: "-c"
+        default: "--\(rawValue)"
+        }
+    }
+
+    /// The environment variable.
+    public var variable: String {
+        Self.variable(rawValue)
+    }
+
+    /// The environment variable of any long option.
+    public static func variable(_ longName: String) -> String {
+        "SPILLWAY_" + longName.uppercased().map { $0 == "-" ? "_" : $0 }
+    }
+}

@@ -1,0 +1,167 @@
+/// What `spillway run` was told, each value understood and all of them checked against each other.
+///
+/// A value that is nil was not given; what happens then is decided by who uses it.
+public struct RunOptions: Sendable {
+    /// Where packets come from.
+    public enum Inputs: Sendable, Equatable {
+        /// Network interfaces by name.
+        case interfaces([String])
+        /// Capture files; `-` is standard input.
+        case files([String])
+    }
+
+    /// The rung of the capture ladder.
+    public enum Capture: String, Sendable, CaseIterable {
+        case auto
+        case afPacket = "af-packet"
+    }
+
+    /// Which pages the segment pool is on.
+    public enum HugePages: String, Sendable, CaseIterable {
+        case auto
+        case huge2M = "2M"
+        case huge1G = "1G"
+        case off
+    }
+
+    /// What is lost when the pool is full and nothing else helps.
+    public enum OnFull: String, Sendable, CaseIterable {
+        case dropOldest = "drop-oldest"
+        case dropNewest = "drop-newest"
+    }
+
+    /// The placement of threads, in ascending CPU numbers.
+    public struct Placement: Sendable, Equatable {
+        /// CPUs of capture threads.
+        public var capture: [Int]?
+        /// CPUs of workers.
+        public var worker: [Int]?
+        /// CPUs of egress.
+        public var egress: [Int]?
+        /// CPUs of everything else.
+        public var control: [Int]?
+        /// nil for `auto`.
+        public var numaNode: Int?
+    }
+
+    /// Where packets come from.
+    public var inputs: Inputs
+    /// The sensor's name.
+    public var name: String
+    /// Where to connect, names unique.
+    public var destinations: [Destination]
+    /// Where readers connect.
+    public var listeners: [Listener]
+    /// One capture file in capture order; `-` is standard output.
+    public var write: String?
+    /// A filter in libpcap's language.
+    public var filter: String?
+    /// Bytes kept of each packet, 1 to 262144.
+    public var snapLength: UInt32?
+    /// Packets after which the run ends.
+    public var count: UInt64?
+    /// Nanoseconds after which the run ends.
+    public var duration: UInt64?
+    /// How fast files are read.
+    public var pace: Pace?
+    /// The rung of the capture ladder.
+    public var capture: Capture?
+    /// The memory budget in bytes.
+    public var memory: Int?
+    /// Bytes of a segment, a power of two.
+    public var segmentSize: Int?
+    /// Pages of the segment pool.
+    public var hugepages: HugePages?
+    /// Where threads run.
+    public var placement = Placement()
+    /// Bytes at which a batch closes.
+    public var batchSize: Int?
+    /// Nanoseconds after which a batch closes.
+    public var batchTime: UInt64?
+    /// Packets of a batch at most.
+    public var batchPackets: UInt32?
+    /// What is lost when the pool is full.
+    public var onFull: OnFull?
+    /// Nanoseconds the end of a run waits for destinations that make no progress.
+    public var drainTimeout: UInt64?
+    /// Where metrics are served.
+    public var metrics: Address?
+    /// Where the final figures go; `-` is standard output.
+    public var report: String?
+
+    /// Understands and checks all values.
+    ///
+    /// - Parameter hostName: from it the sensor's name is made, if none is given.
+    public init(_ settings: Settings, hostName: String) throws(OptionError) {
+        inputs = try Self.inputs(settings)
+        name = try settings.name ?? Values.name(from: hostName)
+        destinations = try settings.destinations()
+        listeners = try settings.listeners()
+        write = try settings.path(.write)
+        filter = settings.last(.filter)?.text
+        snapLength = try settings.snapLength()
+        count = try settings.count(.count, 1...UInt64.max)
+        duration = try settings.time(.duration, least: 1)
+        pace = try settings.pace()
+        capture = try settings.choice(.capture)
+        memory = try settings.size(.memory, 1...Int.max)
+        segmentSize = try settings.segmentSize()
+        hugepages = try settings.choice(.hugepages)
+        placement = try settings.placement()
+        batchSize = try settings.size(.batchSize, 256...(segmentSize ?? 2 << 20))
+        batchTime = try settings.time(.batchTime, least: 1)
+        batchPackets = try settings.count(.batchPackets, 1...UInt64(UInt32.max)).map(UInt32.init)
+        onFull = try settings.choice(.onFull)
+        drainTimeout = try settings.time(.drainTimeout, least: 0)
+        metrics = try settings.address(.metrics)
+        report = try settings.path(.report)
+        try settings.checkOnlyValue(.distribute, "replicate")
+        try settings.checkOnlyValue(.tap, "mirror")
+        try settings.checkOnlyValue(.reassemble, "off")
+        try checkTogether(settings)
+    }
+
+    private static func inputs(_ settings: Settings) throws(OptionError) -> Inputs {
+        let (interfaces, files) = (settings.all(.interface), settings.all(.read))
+        if let interface = interfaces.first, let file = files.first {
+            throw OptionError(
+                "\(interface.quotation) and \(file.quotation): a run reads interfaces or files; give -i or -r, not both"
+            )
+        }
+        if interfaces.isEmpty && files.isEmpty {
+            throw OptionError("no input: give -i INTERFACE or -r FILE, each as often as needed")
+        }
+        return interfaces.isEmpty
+            ? .files(try settings.inputFiles()) : .interfaces(try settings.interfaceNames())
+    }
+
+    /// What no value can be blamed for alone.
+    private func checkTogether(_ settings: Settings) throws(OptionError) {
+        if destinations.isEmpty && listeners.isEmpty && write == nil {
+            throw OptionError("no output: give --to HOST:PORT, --to null, --listen ADDR:PORT or -w FILE")
+        }
+        if let write = settings.last(.write), let report = settings.last(.report), write.text == report.text {
+            throw OptionError(
+                "\(write.quotation) and \(report.quotation): both to the same place; give one of them another file")
+        }
+        if case .files(let files) = inputs {
+            for output in [settings.last(.write), settings.last(.report)] {
+                guard let output, output.text != "-", files.contains(output.text) else { continue }
+                throw OptionError("\(output.quotation): this file is also read; write to another one")
+            }
+        }
+        try checkInputKind(settings)
+    }
+
+    /// Options for the other kind of input: a mistake on the command line, but fine in a file or an environment that
+    /// several runs share.
+    private func checkInputKind(_ settings: Settings) throws(OptionError) {
+        let isFiles = if case .files = inputs { true } else { false }
+        let others: [RunOption] = isFiles ? [.capture, .tap] : [.pace]
+        for option in others {
+            guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
+            throw OptionError(
+                "\(setting.quotation): only for \(isFiles ? "interfaces (-i)" : "files (-r)"); leave it out")
+        }
+    }
+}

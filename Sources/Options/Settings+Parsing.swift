@@ -1,0 +1,155 @@
+/// Single values of each kind, with errors that say what would have been right.
+extension Settings {
+    /// The value of an option as `parse` understands it, nil if it was not given.
+    func value<Value>(
+        _ option: RunOption, _ expected: String, _ parse: (String) -> Value?
+    ) throws(OptionError) -> Value? {
+        guard let setting = last(option) else { return nil }
+        guard let value = parse(setting.text) else { throw OptionError("\(setting.quotation): write \(expected)") }
+        return value
+    }
+
+    func size(_ option: RunOption, _ range: ClosedRange<Int>) throws(OptionError) -> Int? {
+        let bounds = range.upperBound == Int.max ? "" : ", from \(range.lowerBound) to \(range.upperBound) bytes"
+        return try value(option, "a size such as 512M (bytes, or K, M, G, T: powers of 1024)\(bounds)") { text in
+            Values.size(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    func time(_ option: RunOption, least: UInt64) throws(OptionError) -> UInt64? {
+        let bound = least > 0 ? ", more than none" : ", or 0"
+        return try value(option, "a time such as 5ms or 30s (us, ms, s, m, h, d)\(bound), at most 36500d") { text in
+            Values.time(text).flatMap { $0 >= least ? $0 : nil }
+        }
+    }
+
+    func count(_ option: RunOption, _ range: ClosedRange<UInt64>) throws(OptionError) -> UInt64? {
+        try value(option, "a whole number from \(range.lowerBound) to \(range.upperBound)") { text in
+            Values.count(text).flatMap { range.contains($0) ? $0 : nil }
+        }
+    }
+
+    func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ option: RunOption
+    ) throws(OptionError) -> Choice? {
+        let allowed = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+        return try value(option, "one of \(allowed)") { Choice(rawValue: $0) }
+    }
+
+    /// For options that have one value so far.
+    func checkOnlyValue(_ option: RunOption, _ only: String) throws(OptionError) {
+        _ = try value(option, "\(only), the only value so far") { $0 == only ? true : nil }
+    }
+
+    func path(_ option: RunOption) throws(OptionError) -> String? {
+        try value(option, "the path of a file, or - for standard output") { isPath($0) ? $0 : nil }
+    }
+
+    func address(_ option: RunOption) throws(OptionError) -> Address? {
+        try value(option, "ADDR:PORT, such as 127.0.0.1:9100 or [::1]:9100") { Address.listening($0) }
+    }
+
+    private func cpus(_ option: RunOption) throws(OptionError) -> [Int]? {
+        try value(option, "a list of CPU numbers below 1024, such as 2-5,8", Values.cpus)
+    }
+
+    /// What a path may be: not empty, and without the byte that ends it in the kernel.
+    private func isPath(_ text: String) -> Bool {
+        !text.isEmpty && !text.utf8.contains(0)
+    }
+}
+
+/// The options that have a kind of their own.
+extension Settings {
+    var name: String? {
+        get throws(OptionError) {
+            try value(.name, "a name of 1 to 64 characters A-Z a-z 0-9 . _ - that does not begin with a dot") {
+                Values.isName($0) ? $0 : nil
+            }
+        }
+    }
+
+    func snapLength() throws(OptionError) -> UInt32? {
+        // 0 means the greatest length, as in tcpdump.
+        try count(.snaplen, 0...262_144).map { $0 == 0 ? 262_144 : UInt32($0) }
+    }
+
+    func pace() throws(OptionError) -> Pace? {
+        try value(.pace, "max, recorded, or a rate such as 100Kpps or 2.5Gbps (K, M, G: powers of 1000)", Values.pace)
+    }
+
+    func segmentSize() throws(OptionError) -> Int? {
+        try value(.segmentSize, "512K, 1M, 2M, 4M, 8M, 16M or 32M") { text in
+            guard let size = Values.size(text), (512 << 10...32 << 20).contains(size), size & (size - 1) == 0
+            else { return nil }
+            return size
+        }
+    }
+
+    func placement() throws(OptionError) -> RunOptions.Placement {
+        RunOptions.Placement(
+            capture: try cpus(.captureCPUs), worker: try cpus(.workerCPUs), egress: try cpus(.egressCPUs),
+            control: try cpus(.controlCPUs),
+            numaNode: try value(.numaNode, "auto, or the number of a NUMA node below 1024") { text -> Int?? in
+                if text == "auto" { return .some(nil) }
+                return Values.count(text).flatMap { $0 < 1024 ? .some(Int($0)) : nil }
+            } ?? nil)
+    }
+
+    func interfaceNames() throws(OptionError) -> [String] {
+        let names = all(.interface)
+        for (index, name) in names.enumerated() {
+            let isPlain = !name.text.isEmpty && name.text.allSatisfy { !$0.isWhitespace && $0 != "/" && $0 != "\0" }
+            guard isPlain else { throw OptionError("\(name.quotation): write the name of a network interface") }
+            guard !names[..<index].contains(where: { $0.text == name.text }) else {
+                throw OptionError("\(name.quotation): there twice; give each interface once")
+            }
+        }
+        return names.map(\.text)
+    }
+
+    func inputFiles() throws(OptionError) -> [String] {
+        let files = all(.read)
+        for file in files where !isPath(file.text) {
+            throw OptionError("\(file.quotation): write the path of a capture file, or - for standard input")
+        }
+        if files.count(where: { $0.text == "-" }) > 1 {
+            throw OptionError("-r -: there twice; standard input can be read once")
+        }
+        return files.map(\.text)
+    }
+
+    func destinations() throws(OptionError) -> [Destination] {
+        var names: Set<String> = []
+        return try all(.to).map { setting throws(OptionError) in
+            let destination: Destination
+            do throws(SpecificationError) {
+                destination = try Destination(parsing: setting.text)
+            } catch {
+                throw OptionError("\(setting.quotation): \(error.reason)")
+            }
+            guard names.insert(destination.name).inserted else {
+                throw OptionError(
+                    "\(setting.quotation): there is already a destination named '\(destination.name)'; "
+                        + "tell them apart with ,name=N")
+            }
+            return destination
+        }
+    }
+
+    func listeners() throws(OptionError) -> [Listener] {
+        var addresses: Set<Address> = []
+        return try all(.listen).map { setting throws(OptionError) in
+            let listener: Listener
+            do throws(SpecificationError) {
+                listener = try Listener(parsing: setting.text)
+            } catch {
+                throw OptionError("\(setting.quotation): \(error.reason)")
+            }
+            guard listener.address.port == 0 || addresses.insert(listener.address).inserted else {
+                throw OptionError("\(setting.quotation): there is already a listener on it; choose another port")
+            }
+            return listener
+        }
+    }
+}

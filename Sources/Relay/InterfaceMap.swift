@@ -1,0 +1,75 @@
+internal import Machine
+internal import Pcapng
+
+/// The run's ids of one file's interfaces, by their place in the file, in fixed memory so that the data plane can look.
+@safe struct InterfaceMap: @unchecked Sendable {
+    // Safe because places are checked against the capacity, and one thread uses it.
+    private let entries: UnsafeMutablePointer<InterfaceIDs.Entry>
+    private var count = 0
+    /// Raw IP interfaces whose version is not known yet, with what to register once it is.
+    private var waiting: [Int: InterfaceLabel] = [:]
+
+    /// Memory of the map, for the budget.
+    static let byteCount = InterfaceRegistry.capacity * 8
+
+    init() throws(SystemError) {
+        let region = try MemoryRegion(byteCount: Self.byteCount, pages: .off)
+        unsafe entries = region.base.bindMemory(to: InterfaceIDs.Entry.self, capacity: InterfaceRegistry.capacity)
+    }
+
+    /// Forgets the interfaces of the file before.
+    mutating func removeAll() {
+        count = 0
+        waiting = [:]
+    }
+
+    /// Whether there is room for another interface.
+    var isFull: Bool { count == InterfaceRegistry.capacity }
+
+    /// Adds the next interface.
+    mutating func append(id: UInt32) {
+        unsafe entries[count] = InterfaceIDs.Entry(id: id, version: 0)
+        count += 1
+    }
+
+    /// Adds a raw IP interface, to be registered when its first packet tells the version.
+    mutating func append(raw label: InterfaceLabel) {
+        waiting[count] = label
+        unsafe entries[count] = InterfaceIDs.Entry(id: 0, version: InterfaceIDs.unknown)
+        count += 1
+    }
+
+    /// The label of a raw IP interface that waits for its first packet.
+    func waitingLabel(_ place: UInt32) -> InterfaceLabel? { waiting[Int(place)] }
+
+    /// Settles a raw IP interface.
+    mutating func settle(_ place: UInt32, id: UInt32, version: UInt8) {
+        waiting[Int(place)] = nil
+        unsafe entries[Int(place)] = InterfaceIDs.Entry(id: id, version: version)
+    }
+
+    /// What the data plane looks at.
+    var ids: InterfaceIDs { unsafe InterfaceIDs(entries: entries) }
+}
+
+/// The data plane's view of an ``InterfaceMap``.
+@safe struct InterfaceIDs: BitwiseCopyable, @unchecked Sendable {
+    // Safe for the same reasons as the map, which owns the memory.
+    fileprivate let entries: UnsafeMutablePointer<Entry>
+
+    fileprivate struct Entry: BitwiseCopyable {
+        var id: UInt32
+        /// 0 for any link type but raw IP; 4 or 6 once known; `unknown` before.
+        var version: UInt8
+    }
+
+    fileprivate static var unknown: UInt8 { @_noLocks get { 255 } }
+
+    /// The run's id, or nil if the packet cannot go with it: raw IP of unknown or of the other version.
+    @_noLocks func id(_ place: UInt32, _ bytes: UnsafeRawPointer, captured: UInt32) -> UInt32? {
+        let entry = unsafe entries[Int(place)]
+        if entry.version == 0 { return entry.id }
+        let isSame = unsafe captured > 0 && bytes.load(as: UInt8.self) >> 4 == entry.version
+        return isSame ? entry.id : nil
+    }
+}

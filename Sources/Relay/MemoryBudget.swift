@@ -1,0 +1,86 @@
+internal import Capture
+internal import Egress
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+
+/// Where the bytes of `--memory` go: a sum with a reason per term. What is left after all other terms are segments.
+struct MemoryBudget {
+    /// One term of the sum.
+    struct Term {
+        var bytes: Int
+        var reason: String
+    }
+
+    private(set) var terms: [Term] = []
+    let segments: Int
+
+    /// What the program takes beside its budget: code, libraries, stacks, the control plane's heap.
+    static let programBytes = 64 << 20
+    /// The fast ring of one pipelined lane.
+    static let ringBytes = 8 << 20
+    /// The kernel's receive ring of one interface.
+    static let kernelRingBytes = 16 << 20
+
+    init(options: RelayOptions, lanes: [Placement.Lane], plans: [DestinationPlan], limits: EgressLimits)
+        throws(RelayError)
+    {
+        let pipelined = lanes.count { !$0.isMerged }
+        var terms: [Term] = []
+        func add(_ bytes: Int, _ reason: String) {
+            if bytes > 0 { terms.append(Term(bytes: bytes, reason: reason)) }
+        }
+        let live = options.isLive ? options.inputs.count : 0
+        let ring = PcapInterface.byteCount(ringBytes: Self.kernelRingBytes)
+        add(live * ring, "receive rings shared with the kernel, \(live) x \(Size.text(ring))")
+        add(live == 0 ? CaptureFile.bufferBytes : 0, "buffer of the capture file being read")
+        add(pipelined * Self.ringBytes, "fast rings, \(pipelined) x \(Self.ringBytes >> 20) MiB")
+        add(InterfaceRegistry.byteCount + InterfaceMap.byteCount, "interface descriptions of the run")
+        add(OwnTraffic.byteCount, "addresses of our own connections")
+        add(EgressSetup.byteCount(plans, limits), "buffers of all connections, the readers' places included")
+        let slots = max(EgressSetup.slotCount(plans, limits), 1)
+        let index = BatchIndex.bytesPerSegment(segmentBytes: options.segmentSize, slots: slots)
+        add(BatchIndex.fixedBytes(slots: slots, workers: lanes.count), "lists of the newest-first index")
+        let rest = options.memory - terms.reduce(0) { $0 + $1.bytes }
+        segments = max(0, rest / (options.segmentSize + index))
+        let needed = lanes.count * BatchIndex.segmentsPerWorker + 2
+        guard segments >= needed else {
+            let least = options.memory - rest + needed * (options.segmentSize + index)
+            throw RelayError(
+                .usage,
+                "--memory \(Size.text(options.memory)) is too small: this run needs at least \(Size.text(least))"
+                    + " (\(needed) segments of \(Size.text(options.segmentSize)) and everything else)")
+        }
+        add(segments * index, "newest-first index over the segments, \(slots) destinations at once")
+        add(segments * options.segmentSize, "\(segments) segments of \(Size.text(options.segmentSize))")
+        self.terms = terms
+    }
+
+    /// The sum, one line per term.
+    var lines: [String] {
+        let total = terms.reduce(0) { $0 + $1.bytes }
+        return [
+            "memory: \(Size.text(total)) in all, and at most \(Size.text(Self.programBytes)) for the program itself"
+        ]
+            + terms.map { "  \(Size.text($0.bytes)): \($0.reason)" }
+    }
+}
+
+/// Sizes for people.
+enum Size {
+    /// `2M`, `1.5G`, `700K`: powers of 1024.
+    static func text(_ bytes: Int) -> String {
+        for (unit, shift) in [("G", 30), ("M", 20), ("K", 10)] where bytes >= 1 << shift {
+            let tenths = (bytes * 10) >> shift
+            return tenths % 10 == 0 ? "\(tenths / 10)\(unit)" : "\(tenths / 10).\(tenths % 10)\(unit)"
+        }
+        return "\(bytes)"
+    }
+}
+
+extension RelayOptions {
+    /// Input are interfaces, not files.
+    var isLive: Bool {
+        if case .interface = inputs.first { true } else { false }
+    }
+}

@@ -1,0 +1,18 @@
+internal import Egress
+internal import Glibc
+internal import Machine
+
+/// The relay: packets in, newest first, out over TCP, in bounded memory.
+public enum Relay {
+    /// Runs to the end (signals, count, duration, end of files) and says what happened.
+    ///
+    /// - Throws: `RelayError` if the run cannot start.
+    public static func run(_ options: RelayOptions, console: RelayConsole) throws(RelayError) -> RunReport {
+        let signals = try SignalWatch()
+        let run = try RelayRun(options, console: console)
+        for line in run.startLines { console.log(line) }
+        try run.start()
+        run.watch(signals)
+        return run.finish()
+    }
+}

@@ -1,0 +1,101 @@
+internal import Egress
+internal import Synchronization
+internal import Glibc
+internal import Machine
+internal import Pcapng
+
+/// The control loop: signals, time, the status line. It runs on the main thread until all others have ended.
+extension RelayRun {
+    /// Watches over the run until its threads are over.
+    func watch(_ signals: borrowing SignalWatch) {
+        var status = StatusLine(console.progress, isLive: options.isLive)
+        while !threads.isOver {
+            switch signals.wait(milliseconds: 20) {
+            case .some(SIGHUP): console.log("SIGHUP: there is nothing to read again yet")
+            case .some where stop.isSet:
+                console.log("second signal: ending at once")
+                abort.set()
+            case .some(let signal):
+                console.log("\(signal == SIGINT ? "SIGINT" : "SIGTERM"): ending, a second signal ends at once")
+                stop.set()
+            case nil: break
+            }
+            if let duration = options.duration, Clock.monotonic() - started >= duration { stop.set() }
+            status.update(counters.snapshot(), progress.state)
+        }
+        status.clear()
+    }
+
+    /// What happened, after all threads have ended.
+    func finish() -> RunReport {
+        var report = RunReport()
+        let (problems, outcomes) = results.withLock { $0 }
+        report.run = identity.description
+        report.seconds = Double(Clock.monotonic() - started) / 1e9
+        report.totals = counters.snapshot()
+        report.isLive = options.isLive
+        report.isMerged = placement.lanes.allSatisfy(\.isMerged)
+        report.inputs =
+            options.isLive
+            ? zip(options.inputs, counters.captures).map { ($0.label, $1.snapshot()) }
+            : [(options.inputs.map(\.label).joined(separator: " "), counters.captures[0].snapshot())]
+        report.destinations = outputs.plans.indices.map { number in
+            (outputs.plans[number], counters.destinations[number].snapshot(), outcomes.first { $0.plan == number })
+        }
+        report.memoryPeak = ProcessMemory.peak()
+        report.cpu = ThreadGroup.Stage.allCases.map { ($0.rawValue, threads.cpu($0)) }
+        report.judge(problems)
+        return report
+    }
+
+    /// Interface statistics for the streams: live inputs have one interface each; of files only a single one is told,
+    /// because the counts are those of the whole input.
+    func interfaceStatistics() -> [(interface: UInt32, bytes: [UInt8])] {
+        let lanes = counters.captures.indices
+        guard options.isLive || registry.view.count == 1 else { return [] }
+        let now = Clock.monotonic() &+ utcOffset
+        return lanes.map { lane in
+            let (capture, worker) = (counters.captures[lane].snapshot(), counters.workers[lane].snapshot())
+            var counts = StreamBlocks.Statistics()
+            counts.received = capture[.captured]
+            counts.dropped = capture[.droppedKernel]
+            counts.accepted = worker[.received] - worker.sum("filtered", scope: .worker)
+            counts.systemDropped = capture[.droppedRing] + worker[.droppedPoolFull]
+            counts.delivered = worker[.encoded]
+            let bytes = StreamBlocks.statistics(
+                interface: UInt32(lane), time: now, start: started &+ utcOffset, counts)
+            return (UInt32(lane), bytes)
+        }
+    }
+}
+
+extension RelayOptions.Input {
+    /// The name it goes by in the report.
+    var label: String {
+        switch self {
+        case .interface(let name): name
+        case .file(let path): path
+        }
+    }
+}
+
+extension RunReport {
+    /// Decides how the run ended: bad input first, then what could not be written, then who was not there.
+    mutating func judge(_ inputProblems: [RelayError]) {
+        problems = inputProblems.map(\.message)
+        var codes = inputProblems.map(\.code)
+        for one in destinations {
+            if let failure = one.outcome?.fileFailure, failure != 0 {
+                problems.append(
+                    "-w \(SystemError("write", one.plan.address, code: failure)), packets are missing from it")
+                codes.append(.inputOutput)
+            }
+            let lost = one.values[.droppedUnreachable]
+            if lost > 0 {
+                problems.append("--to \(one.plan.name): made no progress, \(lost) packets were not delivered")
+                codes.append(.unavailable)
+            }
+        }
+        exit = codes.first ?? .done
+    }
+}

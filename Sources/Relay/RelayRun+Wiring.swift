@@ -1,0 +1,145 @@
+internal import Synchronization
+internal import Telemetry
+internal import Capture
+internal import Egress
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+
+/// The wiring: reads like the path of a packet.
+///
+/// ```
+/// capture ─ fast ring ─ worker ─ segment pool ─ egress ─ destinations
+/// ```
+extension RelayRun {
+    /// Starts every thread.
+    func start() throws(RelayError) {
+        if !(outputs.isListenOnly && !options.isLive) || outputs.plans.contains(where: \.isNull) { ready.set() }
+        let workers = try unsafe startEgress()
+        for lane in placement.lanes.indices { try unsafe startLane(lane, worker: unsafe workers + lane) }
+        try system { () throws(SystemError) in
+            try metrics?.start { [self] form in metricsText(form) }
+            try placement.control.pinCurrentThread()
+        }
+    }
+
+    // ---- segment pool ─ egress ─ destinations -----------------------------------------------------------------------
+
+    /// Starts the egress thread; returns one worker per lane, which gets its segments from it.
+    private func startEgress() throws(RelayError) -> UnsafeMutablePointer<Worker> {
+        let workers = UnsafeMutablePointer<Worker>.allocate(capacity: placement.lanes.count)
+        let egress = UnsafeMutablePointer<Egress>.allocate(capacity: 1)
+        try system { () throws(SystemError) in
+            let made = try Egress(egressSetup) { lane, free in
+                unsafe (workers + lane).initialize(to: makeWorker(lane, free: free))
+            }
+            unsafe egress.initialize(to: made)
+        }
+        let address = UInt(bitPattern: egress)
+        try system { () throws(SystemError) in
+            try threads.start("egress", .egress, cpus: placement.egress) { [self] in
+                let outcomes = unsafe UnsafeMutablePointer<Egress>(bitPattern: address)!.pointee.run()
+                results.withLock { $0.outcomes = outcomes }
+            }
+        }
+        return unsafe workers
+    }
+
+    private var egressSetup: EgressSetup {
+        EgressSetup(
+            pool: pool, workers: placement.lanes.count, plans: outputs.plans, counters: counters.destinations,
+            limits: limits, run: identity, interfaces: registry.view,
+            sectionHeader: StreamBlocks.sectionHeader(
+                hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
+            wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
+            isFileInput: !options.isLive, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
+            statistics: { [self] in interfaceStatistics() }, log: console.log)
+    }
+
+    private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
+        let writer = BatchWriter(
+            pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
+            interfaces: registry.view, counters: counters.workers[lane], wake: wake)
+        let rules = WorkerRules(
+            snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
+            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset)
+        return Worker(
+            writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane])
+    }
+
+    // ---- capture ─ fast ring ─ worker -------------------------------------------------------------------------------
+
+    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>) throws(RelayError) {
+        let place = placement.lanes[lane]
+        if place.isMerged {
+            let address = UInt(bitPattern: worker)
+            try startCapture(lane, cpus: place.capture) {
+                unsafe PacketSink(worker: UnsafeMutablePointer<Worker>(bitPattern: address)!)
+            } whenEnded: { [input, wake] in
+                input.workerEnded()
+                wake.wake()
+            }
+            return
+        }
+        let ring = try system { () throws(SystemError) in try ByteRing(byteCount: MemoryBudget.ringBytes) }
+        let producer = UnsafeMutablePointer<ByteRingProducer>.allocate(capacity: 1)
+        unsafe producer.initialize(to: ring.makeProducer())
+        let captureEnded = StopFlag()
+        let thread = UnsafeMutablePointer<WorkerThread>.allocate(capacity: 1)
+        unsafe thread.initialize(
+            to: WorkerThread(
+                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort)))
+        let (consumer, sink) = (UInt(bitPattern: thread), UInt(bitPattern: producer))
+        try system { () throws(SystemError) in
+            try threads.start("worker-\(lane)", .worker, cpus: place.worker) { [input, wake] in
+                unsafe UnsafeMutablePointer<WorkerThread>(bitPattern: consumer)!.pointee.run()
+                input.workerEnded()
+                wake.wake()
+            }
+        }
+        try startCapture(lane, cpus: place.capture) {
+            unsafe PacketSink(ring: UnsafeMutablePointer<ByteRingProducer>(bitPattern: sink)!)
+        } whenEnded: {
+            captureEnded.set()
+        }
+    }
+
+    private func startCapture(
+        _ lane: Int, cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
+        whenEnded: @escaping @Sendable () -> Void
+    ) throws(RelayError) {
+        let stops = StopFlags(flags: [stop, counted, idle, abort])
+        let body: @Sendable () -> [RelayError]
+        if options.isLive {
+            let (name, label) = interfaces.label(lane, filter: options.filter)
+            let id = try gate.admit(label, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
+            body = { [self] in
+                var reader = LiveReader(
+                    interface: interfaces.take(lane), id: id, counters: counters.captures[lane], stops: stops,
+                    sink: sink())
+                return reader.run().map { [$0] } ?? []
+            }
+        } else {
+            let paths = options.inputs.compactMap { if case .file(let path) = $0 { path } else { nil } }
+            let map = try system { () throws(SystemError) in try InterfaceMap() }
+            body = { [self] in
+                var reader = FileReader(
+                    paths: paths, gate: gate, counters: counters.captures[lane], stops: stops, ready: ready,
+                    progress: progress, interfaces: map, sink: sink(), pace: options.pace)
+                return reader.run()
+            }
+        }
+        try system { () throws(SystemError) in
+            try threads.start("capture-\(lane)", .capture, cpus: cpus) { [self] in
+                let problems = body()
+                results.withLock { $0.problems += problems }
+                whenEnded()
+            }
+        }
+    }
+}
+
+extension DestinationPlan {
+    /// Counts and discards.
+    var isNull: Bool { if case .null = outlet { true } else { false } }
+}

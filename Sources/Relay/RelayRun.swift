@@ -1,0 +1,118 @@
+internal import Capture
+internal import Egress
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+internal import Synchronization
+internal import Telemetry
+
+/// One run: its parts, allocated once, before anything moves. How they are wired is in `RelayRun+Wiring`.
+final class RelayRun: Sendable {
+    let options: RelayOptions
+    let console: RelayConsole
+    let identity = RunIdentity.random()
+    let started = Clock.monotonic()
+    let utcOffset = Clock.utcOffset()
+
+    let interfaces: LiveInterfaces
+    let own: OwnTraffic
+    let outputs: Outputs
+    let placement: Placement
+    let limits: EgressLimits
+    let budget: MemoryBudget
+    let pool: SegmentPool
+    let registry: InterfaceRegistry
+    let counters: RunCounters
+    let filters: [FilterSlot]
+    let gate: LinkTypeGate
+    let threads: ThreadGroup
+    let input: InputState
+    let wake: WakeSignal
+    let metrics: MetricsServer?
+    let progress = FileProgress()
+
+    /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
+    let stop = StopFlag(), counted = StopFlag(), idle = StopFlag(), abort = StopFlag()
+    /// Reading may begin: at once, but where a first reader is waited for.
+    let ready = StopFlag()
+    /// What the threads leave behind.
+    let results = Mutex<(problems: [RelayError], outcomes: [DestinationOutcome])>(([], []))
+
+    init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
+        (self.options, self.console) = (options, console)
+        try FileReader.check(options)
+        interfaces = try LiveInterfaces(options)
+        own = try system { () throws(SystemError) in try OwnTraffic() }
+        outputs = try Outputs(options, own: own)
+        let lanes = options.isLive ? options.inputs.count : 1
+        placement = try Placement(options: options, lanes: lanes, available: .available())
+        // A single record may be larger than a batch; it is a batch of its own then.
+        let largest = max(options.batch.bytes, Record.maximumByteCount + BatchTrailer.byteCount)
+        var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
+        limits.drainTimeout = options.drainTimeout
+        self.limits = limits
+        let budget = try MemoryBudget(options: options, lanes: placement.lanes, plans: outputs.plans, limits: limits)
+        self.budget = budget
+        let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
+        pool = try system { () throws(SystemError) in
+            try SegmentPool(
+                segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node)
+        }
+        registry = try system { () throws(SystemError) in try InterfaceRegistry() }
+        let destinations = outputs.plans.count
+        counters = try system { () throws(SystemError) in
+            try RunCounters(lanes: lanes, destinations: destinations)
+        }
+        filters = (0..<lanes).map { _ in FilterSlot() }
+        gate = LinkTypeGate(registry: registry, expression: options.filter, slots: filters)
+        threads = ThreadGroup(log: console.log)
+        input = InputState(workers: lanes)
+        wake = try system { () throws(SystemError) in try WakeSignal() }
+        metrics = try Self.metricsServer(options, own)
+    }
+
+    private static func metricsServer(_ options: RelayOptions, _ own: OwnTraffic) throws(RelayError) -> MetricsServer? {
+        guard let address = options.metrics else { return nil }
+        let endpoint = try Outputs.endpoint(address, option: "--metrics")
+        do throws(SystemError) {
+            let server = try MetricsServer(endpoint)
+            _ = own.enterListener(local: server.endpoint)
+            return server
+        } catch {
+            throw RelayError(error, option: "--metrics")
+        }
+    }
+
+    /// What is said at the start: placement, memory, and where things are.
+    var startLines: [String] {
+        var lines = [
+            "run \(identity) of \(options.name)", "threads: \(placement.description)", "checksums: \(CRC32C.method)",
+        ]
+        lines += budget.lines
+        lines.append("segments lie on \(pages)")
+        for plan in outputs.plans {
+            if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }
+        }
+        if let metrics { lines.append("metrics at http://\(metrics.endpoint)/metrics") }
+        return lines
+    }
+
+    private var pages: String {
+        switch pool.pages {
+        case .huge1G: "1 GiB pages"
+        case .huge2M: "2 MiB pages"
+        case .transparent:
+            options.hugepages == .auto ? "transparent huge pages (no free 2 MiB pages)" : "transparent huge pages"
+        case .auto, .off: options.hugepages == .off ? "ordinary pages" : "ordinary pages (no huge pages to be had)"
+        }
+    }
+}
+
+/// Runs set-up work whose failure means that the kernel refused something.
+func system<Value>(_ body: () throws(SystemError) -> Value) throws(RelayError) -> Value {
+    do throws(SystemError) {
+        return try body()
+    } catch {
+        throw RelayError(.kernel, error.description)
+    }
+}

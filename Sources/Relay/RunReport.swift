@@ -1,0 +1,96 @@
+internal import Egress
+internal import Machine
+internal import Pcapng
+internal import Telemetry
+
+/// The final figures of a run, by the names of the design's section 11.
+public struct RunReport: Sendable {
+    /// How the run ended.
+    public internal(set) var exit = ExitCode.done
+    /// What went wrong on the way, one line each.
+    public internal(set) var problems: [String] = []
+
+    var run = ""
+    var seconds = 0.0
+    var totals = CounterSnapshot()
+    var inputs: [(name: String, values: CounterSnapshot)] = []
+    var destinations: [(plan: DestinationPlan, values: CounterSnapshot, outcome: DestinationOutcome?)] = []
+    var isLive = false
+    var isMerged = false
+    var memoryPeak: UInt64 = 0
+    var cpu: [(stage: String, nanoseconds: UInt64)] = []
+
+    /// Packets between capture and worker.
+    var inRing: UInt64 {
+        let gone = totals[.received] + totals.sum("dropped", scope: .capture)
+        return totals[.captured] >= gone ? totals[.captured] - gone : 0
+    }
+
+    /// The report as JSON.
+    public func json() -> String { value.text() }
+
+    private var value: JSONValue {
+        func number(_ counter: Counter) -> (String, JSONValue) { (counter.entry.report, .number(totals[counter])) }
+        return .object([
+            ("run", .string(run)), ("seconds", .fraction(seconds)), number(.captured), number(.received),
+            number(.receivedBytes), number(.merged), number(.reassembled), number(.inWorker), number(.encoded),
+            number(.encodedBytes), number(.batches), number(.cutPackets),
+            ("filtered", Self.reasons("filtered", [.worker], totals)), ("passed", .number(0)),
+            ("in_ring", .number(inRing)), ("dropped", Self.reasons("dropped", [.capture, .worker], totals)),
+            ("memory_peak_bytes", .number(memoryPeak)), ("capture", capture),
+            ("destinations", .array(destinations.map(Self.destination))), ("cpu_ns_per_packet", cpuPerPacket),
+        ])
+    }
+
+    private var capture: JSONValue {
+        .object([
+            (
+                "interfaces",
+                .array(
+                    inputs.map { input in
+                        .object([
+                            ("name", .string(input.name)), ("mode", .string(isLive ? "af-packet" : "file")),
+                            ("tap", .string(isLive ? "mirror" : "none")),
+                            ("captured", .number(input.values[.captured])),
+                            ("dropped", Self.reasons("dropped", [.capture], input.values)),
+                        ])
+                    })
+            )
+        ])
+    }
+
+    private var cpuPerPacket: JSONValue {
+        let packets = max(totals[.received], 1)
+        let stages = cpu.map { ($0.stage, JSONValue.fraction(Double($0.nanoseconds) / Double(packets))) }
+        // In one thread there is one figure for both; it stands under capture.
+        return .object(stages + [("capture_includes_worker", .bool(isMerged))])
+    }
+
+    private static func reasons(_ report: String, _ scopes: [Counter.Scope], _ values: CounterSnapshot) -> JSONValue {
+        .object(
+            Counter.allCases.compactMap { counter in
+                let entry = counter.entry
+                guard entry.report == report, scopes.contains(entry.scope), let reason = entry.reason else {
+                    return nil
+                }
+                return (reason, .number(values[counter]))
+            })
+    }
+
+    private static func destination(
+        _ one: (plan: DestinationPlan, values: CounterSnapshot, outcome: DestinationOutcome?)
+    ) -> JSONValue {
+        func age(_ nanoseconds: UInt64?) -> JSONValue { nanoseconds.map { .fraction(Double($0) / 1e6) } ?? .null }
+        let simple = Counter.allCases.filter { $0.entry.scope == .destination && $0.entry.reason == nil }
+        return .object(
+            [
+                ("name", .string(one.plan.name)), ("address", .string(one.plan.address)),
+                ("up", .bool(one.outcome?.wasUp ?? true)),
+            ] + simple.map { ($0.entry.report, .number(one.values[$0])) } + [
+                ("dropped", reasons("dropped", [.destination], one.values)),
+                ("age_of_information_p50_ms", age(one.outcome?.information.0)),
+                ("age_of_information_p99_ms", age(one.outcome?.information.1)),
+                ("age_live_p50_ms", age(one.outcome?.live.0)), ("age_live_p99_ms", age(one.outcome?.live.1)),
+            ])
+    }
+}

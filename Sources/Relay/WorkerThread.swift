@@ -1,0 +1,74 @@
+internal import CMachine
+internal import Machine
+
+/// The worker's own thread in a pipeline: drains the fast ring in bursts.
+struct WorkerThread: ~Copyable {
+    private var ring: ByteRingConsumer
+    private var worker: Worker
+    /// Set once the capture thread has put its last packet.
+    private let inputEnded: StopFlag
+    /// Waiting for room is in vain when one of these is set.
+    private let giveUp: (StopFlag, StopFlag)
+
+    /// Packets of one burst at most, so that the clock is read often enough.
+    private static var burst: Int { @_noLocks get { 64 } }
+    /// Empty polls before the worker sleeps, and how long it then does: a pause is noticed after about 100 µs, and an
+    /// idle sensor leaves its core alone.
+    private static var spins: Int { @_noLocks get { 200 } }
+    private static var nap: UInt64 { @_noLocks get { 50_000 } }
+
+    init(
+        ring: consuming ByteRingConsumer, worker: consuming Worker, inputEnded: StopFlag,
+        giveUp: (StopFlag, StopFlag)
+    ) {
+        self.giveUp = giveUp
+        self.ring = ring
+        self.worker = worker
+        self.inputEnded = inputEnded
+    }
+
+    /// Runs until the input has ended and the ring is empty.
+    @_noLocks mutating func run() {
+        var empty = 0
+        while true {
+            // Looked at before the ring: what was put before the end was announced is then certainly seen.
+            let isOver = inputEnded.isSet
+            if giveUp.0.isSet || giveUp.1.isSet { worker.stopWaiting() }
+            if drain() > 0 {
+                empty = 0
+            } else if isOver {
+                break
+            } else {
+                empty += 1
+                wait(empty)
+            }
+        }
+        worker.finish()
+    }
+
+    @_noLocks private mutating func drain() -> Int {
+        worker.beginBurst()
+        var count = 0
+        while count < Self.burst, let entry = unsafe ring.peek() {
+            let packet = unsafe Arrived(
+                time: entry.load(as: UInt64.self), interface: entry.load(fromByteOffset: 8, as: UInt32.self),
+                captured: entry.load(fromByteOffset: 12, as: UInt32.self),
+                original: entry.load(fromByteOffset: 16, as: UInt32.self))
+            // A reader that is to wait waits here: the ring fills up behind it and holds the capture thread back.
+            guard unsafe worker.take(packet, entry + PacketSink.headerBytes) else {
+                Clock.sleep(nanoseconds: Self.nap)
+                break
+            }
+            ring.consume(roundUp(PacketSink.headerBytes + Int(packet.captured), 8))
+            count += 1
+        }
+        ring.release()
+        return count
+    }
+
+    @_noLocks private mutating func wait(_ empty: Int) {
+        if empty < Self.spins { return spillway_cpu_relax() }
+        if empty == Self.spins + 2, !worker.isEmpty { worker.pause() }
+        Clock.sleep(nanoseconds: Self.nap)
+    }
+}

@@ -1,0 +1,111 @@
+public import Machine
+
+/// Metrics as text, made from the counter table: OpenMetrics 1.0, or the Prometheus text format 0.0.4 for a scraper that
+/// does not ask for OpenMetrics.
+public struct MetricsText: Sendable {
+    /// The two forms, which differ in where `_total` stands and in the closing line.
+    public enum Form: Sendable {
+        case openMetrics
+        case prometheus
+
+        /// The content type of the form.
+        public var contentType: String {
+            switch self {
+            case .openMetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            case .prometheus: "text/plain; version=0.0.4; charset=utf-8"
+            }
+        }
+    }
+
+    /// One set of counters and the labels that tell it apart from others of its scope.
+    public struct Source: Sendable {
+        public var scope: Counter.Scope
+        public var labels: [(String, String)]
+        public var values: CounterSnapshot
+
+        /// A source.
+        public init(scope: Counter.Scope, labels: [(String, String)], values: CounterSnapshot) {
+            self.scope = scope
+            self.labels = labels
+            self.values = values
+        }
+    }
+
+    /// A figure that is not in the counter table.
+    public struct Gauge: Sendable {
+        public var name: String
+        public var help: String
+        public var samples: [(labels: [(String, String)], value: Double)]
+
+        /// A gauge; `name` without the `spillway_` prefix.
+        public init(_ name: String, _ help: String, _ samples: [(labels: [(String, String)], value: Double)]) {
+            self.name = name
+            self.help = help
+            self.samples = samples
+        }
+    }
+
+    private var out = ""
+    private let form: Form
+
+    /// The whole text.
+    public static func render(_ form: Form, sources: [Source], gauges: [Gauge]) -> String {
+        var text = MetricsText(form: form)
+        for family in families() { text.append(family, sources) }
+        for gauge in gauges {
+            text.head("spillway_" + gauge.name, isGauge: true, gauge.help)
+            for sample in gauge.samples { text.sample("spillway_" + gauge.name, sample.labels, "\(sample.value)") }
+        }
+        if form == .openMetrics { text.out += "# EOF\n" }
+        return text.out
+    }
+
+    private init(form: Form) { self.form = form }
+
+    /// Counters of one metric name belong together: drop reasons are one family.
+    private static func families() -> [[Counter]] {
+        var order: [String] = []
+        var members: [String: [Counter]] = [:]
+        for counter in Counter.allCases {
+            if members[counter.entry.metric] == nil { order.append(counter.entry.metric) }
+            members[counter.entry.metric, default: []].append(counter)
+        }
+        return order.map { members[$0]! }
+    }
+
+    private mutating func append(_ family: [Counter], _ sources: [Source]) {
+        let entry = family[0].entry
+        let isOne = family.count == 1 && entry.reason == nil
+        let help = isOne ? entry.help : "Packets \(entry.report), by reason"
+        let name = "spillway_" + entry.metric
+        head(name, isGauge: entry.isGauge, help)
+        for counter in family {
+            for source in sources where source.scope == counter.entry.scope {
+                var labels = source.labels
+                if let reason = counter.entry.reason { labels.append(("reason", reason)) }
+                sample(entry.isGauge ? name : name + "_total", labels, "\(source.values[counter])")
+            }
+        }
+    }
+
+    private mutating func head(_ name: String, isGauge: Bool, _ help: String) {
+        let family = form == .prometheus && !isGauge ? name + "_total" : name
+        out += "# HELP \(family) \(help)\n# TYPE \(family) \(isGauge ? "gauge" : "counter")\n"
+    }
+
+    private mutating func sample(_ name: String, _ labels: [(String, String)], _ value: String) {
+        let list = labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",")
+        out += list.isEmpty ? "\(name) \(value)\n" : "\(name){\(list)} \(value)\n"
+    }
+
+    private static func escaped(_ text: String) -> String {
+        text.reduce(into: "") { out, character in
+            switch character {
+            case "\\": out += "\\\\"
+            case "\"": out += "\\\""
+            case "\n": out += "\\n"
+            default: out.append(character)
+            }
+        }
+    }
+}

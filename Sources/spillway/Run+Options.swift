@@ -1,0 +1,135 @@
+import Machine
+import Options
+import Relay
+import SegmentPool
+
+extension Run {
+    /// What the command line gives for each option.
+    var given: [RunOption: [String]] {
+        let single: [RunOption: String?] = [
+            .name: input.name, .filter: input.filter, .snaplen: input.snaplen, .count: input.count,
+            .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
+            .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
+            .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
+            .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
+            .batchPackets: memory.batchPackets, .reassemble: memory.reassemble,
+            .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
+            .egressCPUs: placement.egressCPUs, .controlCPUs: placement.controlCPUs, .numaNode: placement.numaNode,
+            .metrics: watching.metrics, .report: watching.report,
+        ]
+        let several: [RunOption: [String]] = [
+            .interface: input.interface, .read: input.read, .to: output.to, .listen: output.listen,
+        ]
+        return single.compactMapValues { $0.map { [$0] } }.merging(several) { one, _ in one }
+    }
+}
+
+extension RelayOptions {
+    /// The relay's options, with its own defaults for what was not given.
+    init(_ options: RunOptions) {
+        self.init()
+        switch options.inputs {
+        case .interfaces(let names): inputs = names.map(Input.interface)
+        case .files(let paths): inputs = paths.map(Input.file)
+        }
+        name = options.name
+        destinations = options.destinations.map { destination in
+            Destination(
+                address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
+                order: destination.order.map(Order.init))
+        }
+        listeners = options.listeners.map { listener in
+            Listener(
+                address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
+        }
+        outputFile = options.write
+        filter = options.filter
+        snapLength = options.snapLength ?? snapLength
+        count = options.count
+        duration = options.duration
+        pace = options.pace.map(Pace.init) ?? pace
+        capture = options.capture.map(CaptureMode.init) ?? capture
+        onFull = options.onFull.map(OnFull.init) ?? onFull
+        drainTimeout = options.drainTimeout ?? drainTimeout
+        metrics = options.metrics.map(HostPort.init)
+        report = options.report
+        setMemory(options)
+    }
+
+    private mutating func setMemory(_ options: RunOptions) {
+        memory = options.memory ?? memory
+        segmentSize = options.segmentSize ?? segmentSize
+        hugepages = options.hugepages.map(PageKind.init) ?? hugepages
+        numaNode = options.placement.numaNode
+        captureCPUs = options.placement.capture.map { CPUSet($0) }
+        workerCPUs = options.placement.worker.map { CPUSet($0) }
+        egressCPUs = options.placement.egress.map { CPUSet($0) }
+        controlCPUs = options.placement.control.map { CPUSet($0) }
+        batch = BatchLimits(
+            bytes: options.batchSize ?? batch.bytes, packets: options.batchPackets ?? batch.packets,
+            time: options.batchTime ?? batch.time)
+    }
+}
+
+extension HostPort {
+    init(_ address: Address) { self.init(host: address.host, port: address.port) }
+}
+
+extension RelayOptions.Wire {
+    init(_ wire: Options.Wire) {
+        switch wire {
+        case .pcapng: self = .pcapng
+        case .pcap: self = .pcap
+        case .pcapNanoseconds: self = .pcapNanoseconds
+        }
+    }
+}
+
+extension RelayOptions.Order {
+    init(_ order: Options.Order) {
+        switch order {
+        case .newestFirst: self = .newestFirst
+        case .oldestFirst: self = .oldestFirst
+        }
+    }
+}
+
+extension RelayOptions.Pace {
+    init(_ pace: Options.Pace) {
+        switch pace {
+        case .max: self = .max
+        case .recorded: self = .recorded
+        case .packetsPerSecond(let rate): self = .packetsPerSecond(rate)
+        case .bitsPerSecond(let rate): self = .bitsPerSecond(rate)
+        }
+    }
+}
+
+extension RelayOptions.CaptureMode {
+    init(_ capture: RunOptions.Capture) {
+        switch capture {
+        case .auto: self = .auto
+        case .afPacket: self = .afPacket
+        }
+    }
+}
+
+extension RelayOptions.OnFull {
+    init(_ onFull: RunOptions.OnFull) {
+        switch onFull {
+        case .dropOldest: self = .dropOldest
+        case .dropNewest: self = .dropNewest
+        }
+    }
+}
+
+extension PageKind {
+    init(_ pages: RunOptions.HugePages) {
+        switch pages {
+        case .auto: self = .auto
+        case .huge2M: self = .huge2M
+        case .huge1G: self = .huge1G
+        case .off: self = .off
+        }
+    }
+}

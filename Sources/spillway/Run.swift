@@ -1,0 +1,69 @@
+import ArgumentParser
+import Options
+import Relay
+
+/// `spillway run`.
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Take packets from interfaces or files and deliver them, newest first.",
+        usage: "spillway run (-i IFACE)... | (-r FILE)...  [--to DEST]... [--listen ADDR]... [-w FILE]  [options]",
+        discussion: """
+            Sizes take K M G T (powers of 1024), times us ms s m h d, CPU lists the form 2-5,8.
+            Results go to standard output, everything else to standard error.
+
+            Examples:
+              Relay a capture file to a reader such as 'nc -l 57012 > out.pcapng':
+                spillway run -r capture.pcapng --to 192.0.2.7:57012
+              Capture live, let 'tshark -i TCP@127.0.0.1:57012' watch, serve metrics:
+                spillway run -i eth1 --listen 127.0.0.1:57012 --metrics 127.0.0.1:9100
+              Two destinations, one of them a program that reads only classic pcap:
+                spillway run -i eth1 --to 192.0.2.7:57012 --to arkime:4000,wire=pcap
+              The web traffic of ten minutes into a file:
+                spillway run -i eth1 -f 'tcp port 443' --duration 10m -w web.pcapng
+              Read standard input at the pace of the recording, strictly newest first:
+                spillway run -r - --pace recorded --batch-packets 1 --to 192.0.2.7:57012
+              Everything in a file of options, one of them overruled:
+                spillway run --config /etc/spillway.yaml --memory 2G
+
+            Exit codes:
+              0   done                              71  the kernel refused
+              64  usage                             73  cannot create output
+              65  bad input data                    74  input or output error
+              66  no such input                     77  not permitted
+              69  a peer is not there
+            """)
+
+    @OptionGroup(title: "Input") var input: InputArguments
+    @OptionGroup(title: "Output") var output: OutputArguments
+    @OptionGroup(title: "Memory and batches") var memory: MemoryArguments
+    @OptionGroup(title: "Placement") var placement: PlacementArguments
+    @OptionGroup(title: "Watching and configuring") var watching: WatchingArguments
+
+    func run() throws {
+        let options = try understood()
+        let report = try options.report.map { path throws(Failure) in try FileOutput(path) }
+        let console = Console.standard
+        let result: RunReport
+        do throws(RelayError) {
+            result = try Relay.run(RelayOptions(options), console: RelayConsole(console))
+        } catch {
+            throw Failure(error)
+        }
+        console.show("")
+        console.say(result.table())
+        for problem in result.problems { console.say("spillway: \(problem)") }
+        try report?.write(result.json() + "\n")
+        throw ArgumentParser.ExitCode(result.exit.rawValue)
+    }
+
+    /// The options from all layers, checked.
+    private func understood() throws(Failure) -> RunOptions {
+        let file = try Surroundings.configuration(watching.config, command: "run")
+        let settings = Settings(commandLine: given, environment: Surroundings.environment, file: file)
+        do throws(OptionError) {
+            return try RunOptions(settings, hostName: Surroundings.hostName)
+        } catch {
+            throw Failure(error, command: "run")
+        }
+    }
+}

@@ -1,0 +1,156 @@
+import ArgumentParser
+import Options
+
+// The options of `spillway run`, in the groups in which the help shows them. Values are taken as text here; the
+// Options module understands them, wherever they were written.
+
+struct InputArguments: ParsableArguments {
+    @Option(
+        name: [.customShort("i", allowingJoined: true), .customLong("interface")],
+        help: ArgumentHelp("Capture on this interface (several allowed).", valueName: "iface"))
+    var interface: [String] = []
+
+    @Option(
+        name: [.customShort("r", allowingJoined: true), .customLong("read")],
+        help: ArgumentHelp("Read this capture file, - is standard input (several allowed).", valueName: "file"))
+    var read: [String] = []
+
+    @Option(help: ArgumentHelp("The sensor's name (default: the host's name).", valueName: "name"))
+    var name: String?
+
+    @Option(
+        name: [.customShort("f", allowingJoined: true), .customLong("filter")],
+        help: ArgumentHelp("Take only packets that match this libpcap filter.", valueName: "expr"))
+    var filter: String?
+
+    @Option(
+        name: [.customShort("s", allowingJoined: true), .customLong("snaplen")],
+        help: ArgumentHelp("Keep this many bytes of each packet (default: 262144).", valueName: "bytes"))
+    var snaplen: String?
+
+    @Option(
+        name: [.customShort("c", allowingJoined: true), .customLong("count")],
+        help: ArgumentHelp("End after this many packets.", valueName: "packets"))
+    var count: String?
+
+    @Option(help: ArgumentHelp("End after this time.", valueName: "time"))
+    var duration: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How fast files are read: max, recorded, or a rate such as 100Kpps or 2.5Gbps (default: max).",
+            valueName: "pace"))
+    var pace: String?
+
+    @Option(help: ArgumentHelp("How packets are captured: auto or af-packet (default: auto).", valueName: "mode"))
+    var capture: String?
+
+    @Option(help: ArgumentHelp("What the host's stack sees: mirror, everything (default).", valueName: "mode"))
+    var tap: String?
+}
+
+struct OutputArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            Send to this destination (several allowed): \
+            HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first], \
+            or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given.
+            """, valueName: "dest"))
+    var to: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Let readers connect (several allowed): \
+            ADDR[:PORT][,wire=...][,order=...], port 57012 by default, loopback for :PORT.
+            """, valueName: "addr"))
+    var listen: [String] = []
+
+    @Option(
+        name: [.customShort("w", allowingJoined: true), .customLong("write")],
+        help: ArgumentHelp("Write one capture file in capture order, - is standard output.", valueName: "file"))
+    var write: String?
+
+    @Option(help: ArgumentHelp("Who gets what: replicate, everything to each (default).", valueName: "how"))
+    var distribute: String?
+
+    @Option(
+        name: .customLong("on-full"),
+        help: ArgumentHelp(
+            "What is lost when memory is full: drop-oldest or drop-newest (default: drop-oldest).", valueName: "what"))
+    var onFull: String?
+
+    @Option(
+        name: .customLong("drain-timeout"),
+        help: ArgumentHelp(
+            "How long the end of a run waits for destinations that make no progress (default: 10s).", valueName: "time")
+    )
+    var drainTimeout: String?
+}
+
+struct MemoryArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("The memory budget, all of it taken at start (default: 512M).", valueName: "size"))
+    var memory: String?
+
+    @Option(
+        name: .customLong("segment-size"),
+        help: ArgumentHelp("The unit of memory, a power of two from 512K to 32M (default: 2M).", valueName: "size"))
+    var segmentSize: String?
+
+    @Option(help: ArgumentHelp("Pages of the memory: auto, 2M, 1G or off (default: auto).", valueName: "pages"))
+    var hugepages: String?
+
+    @Option(
+        name: .customLong("batch-size"),
+        help: ArgumentHelp("Close a batch at this size (default: 64K).", valueName: "size"))
+    var batchSize: String?
+
+    @Option(
+        name: .customLong("batch-time"),
+        help: ArgumentHelp("Close a batch at this age (default: 5ms).", valueName: "time"))
+    var batchTime: String?
+
+    @Option(
+        name: .customLong("batch-packets"),
+        help: ArgumentHelp("Close a batch at this many packets; 1 is strictly newest first.", valueName: "n"))
+    var batchPackets: String?
+
+    @Option(help: ArgumentHelp("Whether fragments are put together: off (default).", valueName: "how"))
+    var reassemble: String?
+}
+
+struct PlacementArguments: ParsableArguments {
+    @Option(
+        name: .customLong("capture-cpus"), help: ArgumentHelp("CPUs of capture, such as 2-5,8.", valueName: "list"))
+    var captureCPUs: String?
+
+    @Option(name: .customLong("worker-cpus"), help: ArgumentHelp("CPUs of the worker.", valueName: "list"))
+    var workerCPUs: String?
+
+    @Option(name: .customLong("egress-cpus"), help: ArgumentHelp("CPUs of egress.", valueName: "list"))
+    var egressCPUs: String?
+
+    @Option(name: .customLong("control-cpus"), help: ArgumentHelp("CPUs of everything else.", valueName: "list"))
+    var controlCPUs: String?
+
+    @Option(
+        name: .customLong("numa-node"),
+        help: ArgumentHelp(
+            "NUMA node of the memory: auto, the worker's, or a number (default: auto).", valueName: "node"))
+    var numaNode: String?
+}
+
+struct WatchingArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("Serve OpenMetrics text over HTTP on ADDR:PORT.", valueName: "addr"))
+    var metrics: String?
+
+    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
+    var report: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
+                + "(SPILLWAY_MEMORY, ...), the environment over the file.", valueName: "file"))
+    var config: String?
+}

@@ -1,0 +1,31 @@
+import ArgumentParser
+import Glibc
+
+/// The command line: one file per command.
+@main
+struct Spillway: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "spillway",
+        abstract: "A packet sensor: packets in, newest first, out over TCP, in bounded memory.",
+        discussion: """
+            Examples:
+              spillway run -r capture.pcapng --to 192.0.2.7:57012
+              spillway run -i eth1 --listen 127.0.0.1:57012
+
+            'spillway help run' has all options, more examples and the exit codes.
+            """,
+        version: spillwayVersion,
+        subcommands: [Run.self])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as Failure {
+            Console.standard.say("spillway: \(failure.message)")
+            Glibc.exit(failure.code)
+        } catch {
+            exit(withError: error)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import Glibc
+import Options
+import Relay
+
+/// What a command takes from the process's surroundings.
+enum Surroundings {
+    /// All environment variables.
+    static var environment: [String: String] {
+        var variables: [String: String] = [:]
+        var entry = unsafe environ
+        while let text = unsafe entry.pointee {
+            let variable = unsafe String(cString: text)
+            if let equals = variable.firstIndex(of: "=") {
+                variables[String(variable[..<equals])] = String(variable[variable.index(after: equals)...])
+            }
+            unsafe entry += 1
+        }
+        return variables
+    }
+
+    /// The host's name.
+    static var hostName: String {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let status = unsafe bytes.withUnsafeMutableBytes { unsafe gethostname($0.baseAddress!, $0.count - 1) }
+        return status == 0 ? String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) : ""
+    }
+
+    /// The configuration file named on the command line, or else in the environment.
+    static func configuration(_ path: String?, command: String) throws(Failure) -> ConfigurationFile? {
+        let variable = RunOption.variable("config")
+        guard let path = path ?? environment[variable], !path.isEmpty else {
+            if path != nil { throw Failure(.usage, "--config: write the path of a YAML file") }
+            return nil
+        }
+        let content = try read(path)
+        do throws(OptionError) {
+            return try ConfigurationFile(path: path, content: content)
+        } catch {
+            throw Failure(error, command: command)
+        }
+    }
+
+    private static func read(_ path: String) throws(Failure) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure(.noInput, "--config \(path): \(FileOutput.reason)") }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 14)
+        while true {
+            let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw Failure(.noInput, "--config \(path): \(FileOutput.reason)") }
+            if count == 0 { return content }
+            content += chunk[..<count]
+            guard content.count <= 1 << 20 else {
+                throw Failure(.badData, "--config \(path): over 1 MiB, which is no configuration file")
+            }
+        }
+    }
+}
