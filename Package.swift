@@ -60,6 +60,10 @@ let package = Package(
             ], swiftSettings: strict),
 
         // Tests.
+        .target(name: "CAllocationCounter", path: "CSupport/CAllocationCounter"),
+        .executableTarget(
+            name: "allocation-probe", dependencies: ["CAllocationCounter", "Machine", "Relay"],
+            path: "Tests/AllocationProbe", swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         tests("SupportTests"),
         tests("FragmentsTests", "Fragments"),
@@ -67,6 +71,11 @@ let package = Package(
         tests("PcapngTests", "Pcapng", "Machine"),
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
-        tests("CommandLineTests"),
+        tests("CommandLineTests", "spillway"),
+        tests("AllocationTests", "allocation-probe"),
+        tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
+        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["TestSupport", "spillway"], path: "Tests/EndToEnd", swiftSettings: strict),
     ]
 )

@@ -1,11 +1,16 @@
 // swift-tools-version: 6.3
 import PackageDescription
 
-/// The range library against the standard library; `boost.cpp` beside this file does the same with boost::icl.
-/// `tools/bench-fragments` builds both and compares. The sources of the library are compiled in through the
-/// package they belong to, so that the optimiser sees what a user's program would see.
+/// The range library against the standard library and boost::icl; run `tools/bench-fragments`.
+///
+/// `Sources/Fragments` is a link to the library, so that nothing else of Spillway has to be built.
 let package = Package(
     name: "fragments-bench",
-    dependencies: [.package(name: "spillway", path: "../..")],
-    targets: []
+    targets: [
+        .target(
+            name: "Fragments", exclude: ["README.md"],
+            swiftSettings: [.swiftLanguageMode(.v6), .enableExperimentalFeature("Lifetimes")]),
+        .executableTarget(
+            name: "FragmentsBench", dependencies: ["Fragments"], swiftSettings: [.swiftLanguageMode(.v6)]),
+    ]
 )

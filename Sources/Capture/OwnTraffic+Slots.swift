@@ -117,16 +117,27 @@ extension OwnTraffic {
 
     /// Writes a slot. Only under the control plane's mutex.
     func write(_ slot: OwnTrafficSlot, at index: Int) {
+        beginChange(at: index)
         let base = Word.slots + index * Word.perSlot
-        let sequence = unsafe words[base].load(ordering: .relaxed)
-        unsafe words[base].store(sequence &+ 1, ordering: .relaxed)
-        atomicMemoryFence(ordering: .releasing)
         unsafe words[base + 1].store(slot.key, ordering: .relaxed)
         unsafe words[base + 2].store(slot.localHigh, ordering: .relaxed)
         unsafe words[base + 3].store(slot.localLow, ordering: .relaxed)
         unsafe words[base + 4].store(slot.remoteHigh, ordering: .relaxed)
         unsafe words[base + 5].store(slot.remoteLow, ordering: .relaxed)
-        unsafe words[base].store(sequence &+ 2, ordering: .releasing)
+        endChange(at: index)
+    }
+
+    /// From here on the slot is not to be believed. `package` for the tests, which stop half way.
+    package func beginChange(at index: Int) {
+        let base = Word.slots + index * Word.perSlot
+        unsafe words[base].store(words[base].load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+        atomicMemoryFence(ordering: .releasing)
+    }
+
+    /// The slot is whole again.
+    package func endChange(at index: Int) {
+        let base = Word.slots + index * Word.perSlot
+        unsafe words[base].store(words[base].load(ordering: .relaxed) &+ 1, ordering: .releasing)
     }
 
     /// Marks a port as in use, or as free.

@@ -51,8 +51,9 @@ public import Pcapng
     static let blockTimeout: Int32 = 2
     /// The block size libpcap uses.
     static let blockBytes = 262_144
-    /// An EtherType that no frame carries: nothing arrives while the socket is bound to it.
-    static let noFrames: UInt32 = 0xFFFF
+    /// An EtherType that the kernel gives to no frame, because on the wire it is a length: nothing arrives while the socket
+    /// is bound to it.
+    static let noFrames: UInt32 = 0x00FE
 
     private let handle: OpaquePointer
     private let index: UInt32
@@ -140,9 +141,15 @@ public import Pcapng
     /// Packets of one interface, as the kernel counts them. Those the filter rejects are not among them.
     public struct KernelCounts: BitwiseCopyable, Sendable, Equatable {
         /// All that reached the socket, those that were dropped included.
-        public var captured: UInt64 = 0
+        public var captured: UInt64
         /// Those that found the ring full.
-        public var dropped: UInt64 = 0
+        public var dropped: UInt64
+
+        /// Counts as given, or none.
+        public init(captured: UInt64 = 0, dropped: UInt64 = 0) {
+            self.captured = captured
+            self.dropped = dropped
+        }
     }
 }
 

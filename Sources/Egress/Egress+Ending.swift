@@ -10,9 +10,10 @@ extension Egress {
         if !stream.inputEnded, setup.input.hasEnded, hasTakenInAll {
             stream.inputEnded = true
             inputEndedAt = now
+            nextStatistics = now
         }
-        if now >= nextStatistics || stream.inputEnded {
-            nextStatistics = now &+ 1_000_000_000
+        if now >= nextStatistics {
+            nextStatistics = now &+ setup.limits.statisticsInterval
             stream.statistics.replace(setup.statistics())
         }
         let samples = now >= nextSample

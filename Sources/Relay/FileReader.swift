@@ -185,11 +185,3 @@ extension RelayError {
         }
     }
 }
-
-/// Several stop flags at once: a signal, the count reached, nobody there to read for.
-struct StopFlags: Sendable {
-    let flags: [StopFlag]
-
-    /// Whether any of them is set.
-    var isSet: Bool { flags.contains(where: \.isSet) }
-}

@@ -108,7 +108,7 @@ extension RelayRun {
         _ lane: Int, cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
         whenEnded: @escaping @Sendable () -> Void
     ) throws(RelayError) {
-        let stops = StopFlags(flags: [stop, counted, idle, abort])
+        let stops = StopFlags(asked: stop, counted: counted, idle: idle, abort: abort)
         let body: @Sendable () -> [RelayError]
         if options.isLive {
             let (name, label) = interfaces.label(lane, filter: options.filter)

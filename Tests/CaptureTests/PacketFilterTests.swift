@@ -110,7 +110,7 @@ struct PacketFilterTests {
     @Test("A wrong expression is refused in libpcap's own words")
     func wrongExpressions() throws {
         try requireTool("tcpdump")
-        for expression in ["port port", "tcp portt 80", "host 1.2.3.4.5", "wlan host 1:2:3:4:5:6", "(", "ip proto 999"] {
+        for expression in ["port port", "tcp portt 80", "host 1.2.3.4.5", "wlan type mgt", "(", "udp and tcp"] {
             let error = #expect(throws: PacketFilterError.self) {
                 _ = try PacketFilter(expression, linkType: .ethernet)
             }

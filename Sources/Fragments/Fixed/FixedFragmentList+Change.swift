@@ -73,16 +73,22 @@ extension FixedFragmentList {
 
     /// Moves the ranges from `slot` on up by one and puts `extent` there.
     @inlinable @inline(always) mutating func open(_ slot: Int, _ extent: Extent<Bound>) {
-        let place = unsafe extents + slot
-        unsafe (place + 1).update(from: place, count: used &- slot)
+        unsafe move(from: extents + slot, to: extents + slot + 1, count: used &- slot)
         used &+= 1
         self[stored: slot] = extent
     }
 
     /// Takes out the ranges in `first..<last`.
     @inlinable @inline(always) mutating func close(_ first: Int, _ last: Int) {
-        unsafe (extents + first).update(from: extents + last, count: used &- last)
+        unsafe move(from: extents + last, to: extents + first, count: used &- last)
         used &-= last &- first
+    }
+
+    /// Moves ranges as plain memory: `update(from:count:)` does not pass `@_noLocks`.
+    @inlinable @inline(always)
+    func move(from: UnsafeMutablePointer<Extent<Bound>>, to: UnsafeMutablePointer<Extent<Bound>>, count: Int) {
+        unsafe UnsafeMutableRawPointer(to).copyMemory(
+            from: from, byteCount: count &* MemoryLayout<Extent<Bound>>.stride)
     }
 
     @inlinable mutating func join(_ new: Extent<Bound>, at slot: Int) -> Bound {

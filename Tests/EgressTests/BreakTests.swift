@@ -1,0 +1,100 @@
+import Egress
+import Glibc
+import Machine
+import SegmentPool
+import TestSupport
+import Testing
+
+@Suite("Egress: broken connections", .serialized, .timeLimit(.minutes(2)))
+struct BreakTests {
+    @Test("A reader that is killed and comes back: what was not acknowledged is sent again, nothing is missing")
+    func killedAndBack() throws {
+        let listener = try TestListener(receiveBuffer: 8192)
+        var options = RigOptions()
+        options.batch.bytes = 4096
+        let rig = try EgressRig([.to(listener)], options)
+        var streams: [ParsedStream] = []
+        var least: UInt64 = 0
+        for _ in 0..<4 {
+            let reader = try listener.accept()
+            try rig.feeder.feed(400, bytes: 900)
+            rig.feeder.flush()
+            try rig.waitUntilAssigned()
+            try rig.waitUntilQuiet()
+            // All that was acknowledged lies in the reader's buffer; it takes it over and dies.
+            reader.peek()
+            let stream = try reader.stream()
+            #expect(rig.snapshot()[.delivered] == least + UInt64(stream.packets.count))
+            least = rig.snapshot()[.delivered]
+            streams.append(stream)
+            reader.reset()
+        }
+        let last = try BackgroundReader(try listener.accept())
+        try rig.finish()
+        streams.append(try last.finish())
+        // Each connection was still, so that its end is known: nothing comes twice and nothing is missing.
+        let packets = streams.flatMap(\.packets)
+        #expect(Set(packets) == rig.fed)
+        #expect(packets.count == rig.fed.count)
+        let counters = rig.snapshot()
+        #expect(counters[.delivered] == UInt64(rig.fed.count))
+        #expect(counters[.resent] > 0)
+        #expect(counters[.resent] < UInt64(rig.fed.count))
+        #expect([counters[.connects], counters[.reconnects]] == [5, 4])
+    }
+
+    @Test("A batch in flight whose memory was taken is lost when the connection breaks, and counted")
+    func orphans() throws {
+        let listener = try TestListener(receiveBuffer: 8192)
+        var options = RigOptions()
+        options.segments = 4
+        let rig = try EgressRig([.to(listener)], options)
+        let first = try listener.accept()
+        try rig.feeder.feed(20, bytes: 200_000)
+        try rig.waitUntilAssigned()
+        try rig.waitUntilQuiet()
+        first.peek()
+        first.reset()
+        let second = try BackgroundReader(try listener.accept())
+        try rig.finish()
+        let got = Set(try first.stream().packets + second.finish().packets)
+        let missing = rig.fed.subtracting(got)
+        #expect(!missing.isEmpty)
+        #expect(rig.snapshot()[.droppedEvicted] == UInt64(missing.count))
+        #expect(rig.snapshot()[.delivered] == UInt64(got.count))
+    }
+
+    @Test("A reader that only shuts down its sending side goes on reading")
+    func halfClosed() throws {
+        let listener = try TestListener()
+        let rig = try EgressRig([.to(listener)])
+        let reader = try listener.accept()
+        _ = unsafe write(reader.descriptor, "hello", 5)
+        shutdown(reader.descriptor, Int32(SHUT_WR))
+        try rig.feeder.feed(500, bytes: 900)
+        let background = try BackgroundReader(reader)
+        try rig.finish()
+        #expect(Set(try background.finish().packets) == rig.fed)
+        #expect(rig.snapshot()[.connects] == 1)
+    }
+
+    @Test("A destination that is not there yet gets everything when it comes")
+    func comesLate() throws {
+        let listener = try TestListener()
+        // A bound socket that does not listen refuses connections and keeps the port.
+        close(listener.descriptor)
+        let rig = try EgressRig([.to(listener)])
+        try rig.feeder.feed(500, bytes: 900)
+        rig.feeder.flush()
+        try rig.waitUntilAssigned()
+        try rig.waitUntilQuiet()
+        #expect(rig.snapshot()[.inMemory] == 500)
+        let (again, _) = try Listening.open(listener.endpoint, backlog: 4)
+        #expect(again == listener.descriptor || dup2(again, listener.descriptor) >= 0)
+        let reader = try BackgroundReader(try listener.accept())
+        try rig.finish()
+        #expect(Set(try reader.finish().packets) == rig.fed)
+        #expect(rig.log.all.contains { $0.contains("Connection refused") })
+        if again != listener.descriptor { close(again) }
+    }
+}
