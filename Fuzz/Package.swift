@@ -26,6 +26,7 @@ let package = Package(
     targets: [
         fuzzer("FuzzCaptureFile", "SpillwayParts"),
         fuzzer("FuzzFragments", "Fragments"),
+        fuzzer("FuzzHeaders", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
     ]
 )

@@ -35,6 +35,31 @@ SPILLWAY_PCAP_NO_LOCKS static inline int spillway_pcap_next(
     return pcap_next_ex(handle, header, bytes);
 }
 
+/// What is done with a packet: nanoseconds since 1970, captured and original length, and the bytes, for this call only.
+typedef void (*spillway_pcap_taker)(
+    void *context, uint64_t time, uint32_t captured, uint32_t original, const void *bytes);
+
+struct spillway_pcap_take {
+    spillway_pcap_taker taker;
+    void *context;
+};
+
+static inline void spillway_pcap_hand_over(
+    unsigned char *take, const struct pcap_pkthdr *header, const unsigned char *bytes) {
+    const struct spillway_pcap_take *to = (const struct spillway_pcap_take *)take;
+    // The handle was opened for nanoseconds, whatever the field is called.
+    const uint64_t time = (uint64_t)header->ts.tv_sec * 1000000000u + (uint64_t)header->ts.tv_usec;
+    to->taker(to->context, time, header->caplen, header->len < header->caplen ? header->caplen : header->len, bytes);
+}
+
+/// pcap_dispatch(3PCAP) on a non-blocking handle: hands over packets where they lie in the mapped ring, at most `limit`. It
+/// enters the kernel like `spillway_pcap_next`; it neither locks nor allocates, if `taker` does not. Packets, or negative.
+SPILLWAY_PCAP_NO_LOCKS static inline int spillway_pcap_drain(
+    pcap_t *handle, int limit, spillway_pcap_taker taker, void *context) {
+    struct spillway_pcap_take take = {taker, context};
+    return pcap_dispatch(handle, limit, spillway_pcap_hand_over, (unsigned char *)&take);
+}
+
 /// PACKET_STATISTICS (packet(7)): packets that passed the socket's filter since the last call, those that found the ring
 /// full included, and those alone. 0, or an errno.
 SPILLWAY_PCAP_NO_LOCKS static inline int spillway_packet_statistics(int socket, uint32_t *packets, uint32_t *drops) {

@@ -102,6 +102,26 @@ public import Pcapng
             bytes: UnsafeRawPointer(bytes))
     }
 
+    /// What `drain` does with a packet: the context, the time in nanoseconds since 1970 UTC, captured and original length, and
+    /// the bytes, which are there for this call only. A C function, so that no closure is kept; mark it `@_noLocks`.
+    public typealias Taker =
+        @convention(c) (UnsafeMutableRawPointer?, UInt64, UInt32, UInt32, UnsafeRawPointer?) -> Void
+
+    /// Hands over up to `limit` packets where they lie in the kernel's ring, without the copy that `next` makes. It never
+    /// waits. The packets may not outlive the call of `taker`.
+    ///
+    /// - Returns: how many there were; 0 if there is none now, or the capture has failed.
+    @_noLocks
+    public mutating func drain(limit: Int, context: UnsafeMutableRawPointer, _ taker: Taker) -> Int {
+        let count = unsafe spillway_pcap_drain(handle, Int32(truncatingIfNeeded: limit), taker, context)
+        if count < 0 {
+            hasFailed = true
+            return 0
+        }
+        readCount &+= UInt64(truncatingIfNeeded: count)
+        return Int(count)
+    }
+
     /// Lets packets in.
     public mutating func startArrivals() throws(PcapInterfaceError) {
         switch spillway_packet_bind(descriptor, Int32(index), UInt32(ETH_P_ALL)) {

@@ -6,7 +6,7 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
     /// Nothing counted.
     @_noLocks init() { buckets = InlineArray(repeating: 0) }
 
-    /// Counts one age. Below 1 µs everything is alike.
+    /// Counts one age. Below 16 µs everything is alike.
     @_noLocks mutating func record(_ nanoseconds: UInt64) {
         let value = max(nanoseconds >> 10, 16)
         let octave = 63 - value.leadingZeroBitCount

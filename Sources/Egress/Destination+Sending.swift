@@ -6,12 +6,17 @@ internal import SegmentPool
 /// The path of a batch into a socket: chosen newest first, written from the segment, settled when acknowledged.
 extension Destination {
     /// Writes as much as the kernel takes right now; returns the batches completely written.
+    ///
+    /// A few writes at most: a fast reader with a large backlog would otherwise keep newer batches from coming in, and
+    /// other destinations and workers waiting.
     @_noLocks mutating func pump(_ index: inout BatchIndex, _ stream: StreamContext, now: UInt64) -> Int {
         var finished = 0
-        while isWritable, !isBroken {
+        var writes = 0
+        while isWritable, !isBroken, writes < 4 {
             choose(&index, stream, now: now)
             guard !pieces.isEmpty else { return finished }
             finished += write(&index, now: now)
+            writes += 1
         }
         return finished
     }
@@ -86,23 +91,24 @@ extension Destination {
         controlUsed = count
     }
 
-    /// Queues the statistics that end a stream; false while there is something else on its way.
-    @_noLocks mutating func endStream(_ stream: StreamContext, now: UInt64) -> Bool {
-        guard pieces.isEmpty, beginStream(stream) else { return false }
-        if !isClassic { appendStatistics(stream, now: now) }
+    /// Queues the statistics that end a stream, unless there is something else on its way. A classic stream whose link
+    /// type never became known stays empty.
+    @_noLocks mutating func endStream(_ stream: StreamContext, now: UInt64) {
+        guard pieces.isEmpty else { return }
+        if beginStream(stream), !isClassic { appendStatistics(stream, now: now) }
         isEnded = true
-        return true
     }
 
     /// Copies a batch into the connection's buffer in the classic form.
     @_noLocks private mutating func appendClassic(_ batch: UnsafeRawBufferPointer, _ note: PieceNote) {
+        var note = note
         let start = unsafe scratch.base + scratchUsed
         var target = unsafe start
         var offset = 0
         let records = batch.count - BatchTrailer.byteCount
         while offset < records {
             let record = unsafe RecordView(batch.baseAddress! + offset)
-            if record.captured > ClassicPcap.maximumCaptured { counters.add(.cutForProfile) }
+            if record.captured > ClassicPcap.maximumCaptured { note.cut += 1 }
             unsafe target += ClassicPcap.write(record, nanoseconds: nanoseconds, to: target)
             offset += record.byteCount
         }
@@ -165,6 +171,7 @@ extension Destination {
             if !entry.isOrphan { index.settle(slot, entry.reference) }
             counters.add(.delivered, UInt64(entry.packets))
             counters.add(.deliveredBytes, UInt64(entry.bytes))
+            if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
             ages.delivered(arrival: entry.arrival, utc: utc)
             settled += 1
         }
@@ -172,14 +179,16 @@ extension Destination {
     }
 
     /// The connection is gone: what was not acknowledged is unsent again, unless its memory was taken meanwhile.
-    @_noLocks mutating func takeBack(_ index: inout BatchIndex) {
+    ///
+    /// - Parameter resends: whether there will be another connection to send it on.
+    @_noLocks mutating func takeBack(_ index: inout BatchIndex, resends: Bool) {
         let reason: Counter = isGuest ? .droppedBehind : .droppedEvicted
         while let entry = inFlight.popFirst() {
             if entry.isOrphan {
                 counters.add(reason, UInt64(entry.packets))
             } else {
                 index.putBack(slot, entry.reference)
-                counters.add(.resent, UInt64(entry.packets))
+                if resends { counters.add(.resent, UInt64(entry.packets)) }
                 unsentPackets += UInt64(entry.packets)
             }
         }
@@ -200,26 +209,21 @@ extension Destination {
     @_noLocks mutating func rescue(segment: UInt32, _ index: inout BatchIndex) {
         unchoose(&index)
         inFlight.orphan(segment: segment)
-        guard !pieces.isEmpty, !isClassic else { return markOrphans(segment) }
         var place = pieces.first
         while place < pieces.end {
-            if unsafe pieces.notes[place].isBatch, unsafe pieces.notes[place].reference.segment == segment {
-                let length = unsafe pieces.vectors[place].iov_len
-                unsafe spillway_copy(scratch.base, pieces.vectors[place].iov_base, length)
-                unsafe pieces.vectors[place].iov_base = scratch.base
+            let note = unsafe pieces.notes[place]
+            // An orphan is in the buffer already, and its segment may have been in use again since.
+            if note.isBatch, note.reference.segment == segment, !note.isOrphan {
+                unsafe pieces.notes[place].isOrphan = true
+                // Classic records were copied there when they were chosen.
+                if !isClassic { moveToScratch(place) }
             }
             place += 1
         }
-        markOrphans(segment)
     }
 
-    @_noLocks private mutating func markOrphans(_ segment: UInt32) {
-        var place = pieces.first
-        while place < pieces.end {
-            if unsafe pieces.notes[place].isBatch, unsafe pieces.notes[place].reference.segment == segment {
-                unsafe pieces.notes[place].isOrphan = true
-            }
-            place += 1
-        }
+    @_noLocks private mutating func moveToScratch(_ place: Int) {
+        unsafe spillway_copy(scratch.base, pieces.vectors[place].iov_base, pieces.vectors[place].iov_len)
+        unsafe pieces.vectors[place].iov_base = scratch.base
     }
 }

@@ -82,4 +82,7 @@ struct Destination: ~Copyable {
 
     /// Nothing is chosen or in flight.
     var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty } }
+
+    /// All bytes of the connection are acknowledged, those that are no batches included.
+    var isAcknowledged: Bool { @_noLocks get { acknowledged == written } }
 }

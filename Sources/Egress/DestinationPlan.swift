@@ -1,4 +1,5 @@
 public import Machine
+internal import Pcapng
 
 /// What a destination's stream looks like.
 public enum Wire: Sendable {
@@ -72,7 +73,9 @@ public struct EgressLimits: Sendable {
     }
 
     /// Bytes of a connection's own buffer: one batch whose segment was wanted, or classic records on their way.
-    public var scratchBytes: Int { roundUp(max(maximumBatchBytes, 256 << 10), 4096) }
+    public var scratchBytes: Int {
+        roundUp(max(maximumBatchBytes, Record.maximumByteCount + BatchTrailer.byteCount), 4096)
+    }
     /// Bytes for headers and statistics on their way.
     public var controlBytes: Int { 64 << 10 }
 

@@ -101,6 +101,7 @@ extension Egress {
             setup.log("\(plan.name): reader \(remote) connected")
         }
         watch(descriptor, EventSource.word(connection: place), writable: true)
+        unsafe connections[place].counters.add(.connects)
         up(place, now: Clock.monotonic())
         setup.ready.set()
     }
@@ -159,7 +160,7 @@ extension Egress {
     mutating func retry(_ place: Int, now: UInt64, because error: SystemError?) {
         let destination = unsafe connections + place
         let plan = unsafe setup.plans[destination.pointee.plan]
-        unsafe destination.pointee.takeBack(&index)
+        unsafe destination.pointee.takeBack(&index, resends: !destination.pointee.isGuest)
         closeSocket(place)
         if unsafe destination.pointee.isGuest { return dismiss(place) }
         let first = unsafe destination.pointee.pause == 0

@@ -53,7 +53,7 @@ extension Egress {
         default: break
         }
         if unsafe destination.pointee.state == .finished { closeSocket(place) }
-        if unsafe destination.pointee.isQuiet && index.isDrained(slot) {
+        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged && index.isDrained(slot) {
             unsafe destination.pointee.lastProgress = max(destination.pointee.lastProgress, owesNothing(place, now))
         } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
             stalled |= 1 << UInt64(slot)
@@ -72,11 +72,11 @@ extension Egress {
             return
         }
         if unsafe !destination.pointee.isEnded {
-            _ = unsafe destination.pointee.endStream(stream, now: now)
+            unsafe destination.pointee.endStream(stream, now: now)
             _ = unsafe destination.pointee.pump(&index, stream, now: now)
             return
         }
-        guard unsafe destination.pointee.acknowledged == destination.pointee.written else { return }
+        guard unsafe destination.pointee.isAcknowledged else { return }
         _ = shutdown(unsafe destination.pointee.descriptor, Int32(SHUT_WR))
         unsafe destination.pointee.lastProgress = now
         unsafe destination.pointee.state = .closing
@@ -99,7 +99,10 @@ extension Egress {
             unsafe files[place].finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
         }
         let filesDone = (0..<fileCount).allSatisfy { unsafe files[$0].isFinished }
-        let pending = (0..<connectionCount).filter { unsafe connections[$0].isPending(index) }
+        let isLate = now &- inputEndedAt >= drainTimeout
+        let pending = (0..<connectionCount).filter {
+            unsafe connections[$0].isPending(index) || connections[$0].isUntried && !isLate
+        }
         if pending.isEmpty, filesDone { return true }
         if setup.isFileInput {
             // Each destination has its own patience: as long as it makes progress.
@@ -108,7 +111,7 @@ extension Egress {
             abandon(.droppedUnreachable)
             return true
         }
-        guard now &- inputEndedAt >= drainTimeout else { return false }
+        guard isLate else { return false }
         abandon(.droppedDrain)
         return true
     }
@@ -125,7 +128,7 @@ extension Egress {
     private mutating func abandon(_ reason: Counter) {
         for place in 0..<connectionCount where unsafe index.isJoined(connections[place].slot) {
             let slot = unsafe connections[place].slot
-            unsafe connections[place].takeBack(&index)
+            unsafe connections[place].takeBack(&index, resends: false)
             let lost = giveUpUnsent(slot)
             unsafe connections[place].unsentPackets -= lost
             unsafe connections[place].counters.add(connections[place].isGuest ? .droppedBehind : reason, lost)
@@ -209,6 +212,12 @@ extension Destination {
 
     /// Whether connecting makes sense: while there is input, or something is owed.
     func isWanted(_ stream: StreamContext, _ index: borrowing BatchIndex) -> Bool {
-        !stream.inputEnded || !index.isDrained(slot)
+        !stream.inputEnded || !index.isDrained(slot) || isUntried
+    }
+
+    /// Whether a destination's first connection attempt is still to be made or under way. It is waited for even when
+    /// nothing is owed: a reader that is there gets at least a stream without packets.
+    var isUntried: Bool {
+        !isGuest && !wasUp && pause == 0 && (state == .waiting || state == .connecting)
     }
 }

@@ -15,15 +15,15 @@ extension Egress {
                 nextManaged = now &+ 5_000_000
                 if manage(now: now) { break }
             }
-            var timeout: Int32 = 0
-            if work == 0 {
+            if work > 0 {
+                waitForEvents(timeout: 0)
+            } else {
                 setup.wake.announceSleep()
                 now = Clock.monotonic()
                 work = turn(now: now)
-                if work == 0 { timeout = 5 }
+                waitForEvents(timeout: work == 0 ? 5 : 0)
+                setup.wake.announceAwake()
             }
-            waitForEvents(timeout: timeout)
-            if timeout > 0 { setup.wake.announceAwake() }
         }
         finishFiles()
         close(epoll)

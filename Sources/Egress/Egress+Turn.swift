@@ -29,15 +29,20 @@ extension Egress {
         var taken = 0
         var worker = 0
         var packets: UInt64 = 0
+        var bytes: UInt64 = 0
+        let pool = index.pool
         while worker < workers {
-            taken += index.takeIn(worker: worker, limit: 256) { _, count in packets += UInt64(count) }
+            taken += index.takeIn(worker: worker, limit: 256) { reference, count in
+                packets += UInt64(count)
+                bytes += UInt64(unsafe pool.batch(reference).count)
+            }
             worker += 1
         }
-        if packets > 0 { assign(packets) }
+        if packets > 0 { assign(packets, bytes) }
         return taken
     }
 
-    @_noLocks private func assign(_ packets: UInt64) {
+    @_noLocks private func assign(_ packets: UInt64, _ bytes: UInt64) {
         var place = 0
         while place < connectionCount {
             if unsafe index.isJoined(connections[place].slot) {
@@ -56,6 +61,7 @@ extension Egress {
         while place < nullCount {
             unsafe nulls[place].add(.assigned, packets)
             unsafe nulls[place].add(.delivered, packets)
+            unsafe nulls[place].add(.deliveredBytes, bytes)
             place += 1
         }
     }

@@ -52,6 +52,9 @@ struct FileResult: BitwiseCopyable {
     private let done: WakeSignal
     /// Where the last whole block ends, for a file that can be cut back to it.
     private var good: Int = 0
+    /// Why nothing can follow any more (errno): a block that later ones refer to is missing, or half of one is in the
+    /// way.
+    private var dead: Int32 = 0
 
     init(
         descriptor: Int32, jobs: consuming RingConsumer<FileJob>, results: consuming RingProducer<FileResult>,
@@ -91,8 +94,11 @@ struct FileResult: BitwiseCopyable {
     }
 
     private mutating func carryOut(_ job: FileJob) {
-        let failure = unsafe append(UnsafeRawPointer(bitPattern: job.base)!, job.length)
-        guard job.isBatch else { return }
+        let failure = dead != 0 ? dead : unsafe append(UnsafeRawPointer(bitPattern: job.base)!, job.length)
+        guard job.isBatch else {
+            dead = failure
+            return
+        }
         let result = FileResult(
             reference: job.reference, packets: job.packets, bytes: UInt32(truncatingIfNeeded: job.length),
             failure: failure)
@@ -113,7 +119,11 @@ struct FileResult: BitwiseCopyable {
             } else if errno != EINTR {
                 let failure = errno
                 // A file must end with a whole block; what could not be written whole is taken back.
-                if isSeekable, ftruncate(descriptor, good) == 0 { lseek(descriptor, good, SEEK_SET) }
+                if isSeekable, ftruncate(descriptor, good) == 0 {
+                    lseek(descriptor, good, SEEK_SET)
+                } else if sent > 0 {
+                    dead = failure
+                }
                 return failure
             }
         }

@@ -7,6 +7,7 @@ struct InFlight: BitwiseCopyable {
     var end: UInt64
     var reference: BatchReference
     var packets: UInt32
+    var cut: UInt32
     /// Its segment was taken away: it can still be delivered, but not sent again.
     var isOrphan: Bool
     var bytes: UInt32
@@ -18,6 +19,7 @@ struct InFlight: BitwiseCopyable {
         self.end = end
         reference = note.reference
         packets = note.packets
+        cut = note.cut
         isOrphan = note.isOrphan
         bytes = note.bytes
         arrival = note.arrival

@@ -12,6 +12,8 @@ struct PieceNote: BitwiseCopyable {
     var isOrphan = false
     var reference: BatchReference
     var packets: UInt32
+    /// Packets that the classic form cut.
+    var cut: UInt32 = 0
     var bytes: UInt32
     var arrival: UInt64
 

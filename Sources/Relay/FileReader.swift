@@ -70,12 +70,12 @@ struct FileReader: ~Copyable {
             case .burst: break
             case .refill: try refill(&file)
             case .interface: try admit(&file)
-            case .foreign: try settleRaw(&file)
+            case .foreign: try settle(&file)
             // Short beside the time in which a segment becomes free.
             case .full: Clock.sleep(nanoseconds: 100_000)
             case .early: hold()
             case .damaged: throw RelayError(file.error!)
-            case .end: return
+            case .end: return try settleEmpty(file)
             }
         }
     }
@@ -151,11 +151,38 @@ struct FileReader: ~Copyable {
         label.hardware = description.hardware
         label.system = description.operatingSystem
         label.fcsLength = description.frameCheckOctets
-        if description.linkType == .rawIP {
-            interfaces.append(raw: label)
-        } else {
+        // The first packet chooses the link type, not the first description, and an interface of another one does no harm
+        // as long as it has no packets.
+        if description.linkType != .rawIP, gate.linkType == description.linkType {
             interfaces.append(id: try gate.admit(label, filterInUserSpace: true, source: file.path))
+        } else {
+            interfaces.append(waiting: label)
         }
+    }
+
+    /// The first packet of an interface that is not registered yet, or one that cannot go with its interface.
+    private mutating func settle(_ file: inout CaptureFile) throws(RelayError) {
+        let place = file.packet.interface
+        if let label = interfaces.waitingLabel(place), label.linkType != LinkType.rawIP.value {
+            try settle(label.linkType, file.path)
+        } else {
+            try settleRaw(&file)
+        }
+    }
+
+    /// Registers every interface of a link type that still waits, in the order of the file.
+    private mutating func settle(_ linkType: UInt16, _ source: String) throws(RelayError) {
+        for (place, label) in interfaces.waitingLabels where label.linkType == linkType {
+            let id = try gate.admit(label, filterInUserSpace: true, source: source)
+            interfaces.settle(place, id: id, version: 0)
+        }
+    }
+
+    /// A file without packets still says what its stream is of.
+    private mutating func settleEmpty(_ file: borrowing CaptureFile) throws(RelayError) {
+        guard gate.linkType == nil else { return }
+        let first = interfaces.waitingLabels.first { $0.label.linkType != LinkType.rawIP.value }
+        if let first { try settle(first.label.linkType, file.path) }
     }
 
     /// Raw IP (101) cannot be read twice in a row by libpcap, so it becomes IPv4 (228) or IPv6 (229) by its first

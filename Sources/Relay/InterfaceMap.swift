@@ -6,7 +6,7 @@ internal import Pcapng
     // Safe because places are checked against the capacity, and one thread uses it.
     private let entries: UnsafeMutablePointer<InterfaceIDs.Entry>
     private var count = 0
-    /// Raw IP interfaces whose version is not known yet, with what to register once it is.
+    /// Interfaces that had no packet yet, with what to register once they have.
     private var waiting: [Int: InterfaceLabel] = [:]
 
     /// Memory of the map, for the budget.
@@ -32,17 +32,22 @@ internal import Pcapng
         count += 1
     }
 
-    /// Adds a raw IP interface, to be registered when its first packet tells the version.
-    mutating func append(raw label: InterfaceLabel) {
+    /// Adds an interface that is to be registered at its first packet.
+    mutating func append(waiting label: InterfaceLabel) {
         waiting[count] = label
         unsafe entries[count] = InterfaceIDs.Entry(id: 0, version: InterfaceIDs.unknown)
         count += 1
     }
 
-    /// The label of a raw IP interface that waits for its first packet.
+    /// The label of an interface that waits for its first packet.
     func waitingLabel(_ place: UInt32) -> InterfaceLabel? { waiting[Int(place)] }
 
-    /// Settles a raw IP interface.
+    /// All that wait, in the order of the file.
+    var waitingLabels: [(place: UInt32, label: InterfaceLabel)] {
+        waiting.sorted { $0.key < $1.key }.map { (UInt32($0.key), $0.value) }
+    }
+
+    /// Settles an interface; `version` is 4 or 6 for raw IP, otherwise 0.
     mutating func settle(_ place: UInt32, id: UInt32, version: UInt8) {
         waiting[Int(place)] = nil
         unsafe entries[Int(place)] = InterfaceIDs.Entry(id: id, version: version)
@@ -59,13 +64,13 @@ internal import Pcapng
 
     fileprivate struct Entry: BitwiseCopyable {
         var id: UInt32
-        /// 0 for any link type but raw IP; 4 or 6 once known; `unknown` before.
+        /// 4 or 6 for raw IP, 0 for any other link type; `unknown` before the first packet.
         var version: UInt8
     }
 
     fileprivate static var unknown: UInt8 { @_noLocks get { 255 } }
 
-    /// The run's id, or nil if the packet cannot go with it: raw IP of unknown or of the other version.
+    /// The run's id, or nil if there is none yet, or the packet cannot go with it: raw IP of the other version.
     @_noLocks func id(_ place: UInt32, _ bytes: UnsafeRawPointer, captured: UInt32) -> UInt32? {
         let entry = unsafe entries[Int(place)]
         if entry.version == 0 { return entry.id }

@@ -17,6 +17,9 @@ final class LinkTypeGate: Sendable {
         self.slots = slots
     }
 
+    /// The link type of the run, nil before the first interface was admitted.
+    var linkType: LinkType? { chosen.withLock { $0 } }
+
     /// Admits an interface and returns its id in the run.
     ///
     /// - Parameters:

@@ -4,38 +4,38 @@ internal import CMachine
 ///
 /// Level 0 has one bit per ordinal; a bit in level 1 says that the word below is not zero; level 2 is one word over
 /// level 1. It is a view: the memory belongs to the ``BatchIndex``.
-@safe struct BatchBits: BitwiseCopyable {
+@safe package struct BatchBits: BitwiseCopyable {
     /// Level 2, then level 1, then level 0.
     private let top: UnsafeMutablePointer<UInt64>
     private let middle: UnsafeMutablePointer<UInt64>
     private let bottom: UnsafeMutablePointer<UInt64>
 
     /// Words a set of this many ordinals takes.
-    static func wordCount(capacity: Int) -> Int {
+    package static func wordCount(capacity: Int) -> Int {
         let bottom = (capacity + 63) / 64
         return 1 + (bottom + 63) / 64 + bottom
     }
 
     /// A view of `wordCount(capacity:)` words.
-    @_noLocks init(_ words: UnsafeMutablePointer<UInt64>, capacity: Int) {
+    @_noLocks package init(_ words: UnsafeMutablePointer<UInt64>, capacity: Int) {
         let bottomWords = (capacity + 63) / 64
         unsafe top = words
         unsafe middle = words + 1
         unsafe bottom = words + 1 + (bottomWords + 63) / 64
     }
 
-    @_noLocks func contains(_ ordinal: UInt32) -> Bool {
+    @_noLocks package func contains(_ ordinal: UInt32) -> Bool {
         unsafe bottom[Int(ordinal >> 6)] >> UInt64(ordinal & 63) & 1 == 1
     }
 
-    @_noLocks func insert(_ ordinal: UInt32) {
+    @_noLocks package func insert(_ ordinal: UInt32) {
         let word = ordinal >> 6
         unsafe bottom[Int(word)] |= 1 << UInt64(ordinal & 63)
         unsafe middle[Int(word >> 6)] |= 1 << UInt64(word & 63)
         unsafe top.pointee |= 1 << UInt64(word >> 6)
     }
 
-    @_noLocks func remove(_ ordinal: UInt32) {
+    @_noLocks package func remove(_ ordinal: UInt32) {
         let word = ordinal >> 6
         unsafe bottom[Int(word)] &= ~(1 << UInt64(ordinal & 63))
         guard unsafe bottom[Int(word)] == 0 else { return }
@@ -45,7 +45,7 @@ internal import CMachine
     }
 
     /// The greatest member; there must be one.
-    var greatest: UInt32 {
+    package var greatest: UInt32 {
         @_noLocks get {
             let block = unsafe 63 - top.pointee.leadingZeroBitCount
             let word = unsafe block * 64 + 63 - middle[block].leadingZeroBitCount
@@ -54,7 +54,7 @@ internal import CMachine
     }
 
     /// The least member; there must be one.
-    var least: UInt32 {
+    package var least: UInt32 {
         @_noLocks get {
             let block = unsafe top.pointee.trailingZeroBitCount
             let word = unsafe block * 64 + middle[block].trailingZeroBitCount

@@ -105,11 +105,6 @@ public struct BatchLimits: Sendable {
     /// When the open batch must close at the latest, on the clock of `arrival`; .max if there is none.
     public var deadline: UInt64 { @_noLocks get { packets == 0 ? .max : firstArrival &+ batchTime } }
 
-    /// Whether a packet could be encoded now without waiting for a segment.
-    @_noLocks public mutating func hasRoom() -> Bool {
-        unsafe limit - UnsafeMutableRawPointer(cursor) >= Record.maximumByteCount || makeRoom(Record.maximumByteCount)
-    }
-
     /// Finds room for a record: in the next batch of this segment, or in the next segment.
     @_noLocks @usableFromInline mutating func makeRoom(_ needed: Int) -> Bool {
         close()

@@ -1,17 +1,5 @@
-import Glibc
 import TestSupport
 import Testing
-
-/// The built program: it lies beside the test bundle, since both come from the same build.
-private func programPath() throws -> String {
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-        unsafe readlink("/proc/self/exe", bytes.baseAddress!, bytes.count)
-    }
-    let bundle = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-    let folder = try #require(bundle.lastIndex(of: "/").map { bundle[..<$0] }, "a path in \(bundle)")
-    return try #require(findTool("\(folder)/spillway"), "the program spillway is built in \(folder)")
-}
 
 /// Runs the program in an environment without any SPILLWAY variables but these.
 func spillway(
@@ -22,7 +10,8 @@ func spillway(
         changes.updateValue(nil, forKey: name)
     }
     return try run(
-        programPath(), arguments, input: input, environment: changes, directory: directory, timeLimit: .seconds(120))
+        builtExecutable("spillway"), arguments, input: input, environment: changes, directory: directory,
+        timeLimit: .seconds(120))
 }
 
 private func variableNames() throws -> [String] {

@@ -131,7 +131,13 @@ final class EgressRig {
     var feeder: Feeder { feeders[0] }
 
     /// Everything fed so far, over all workers.
-    var fed: Set<SamplePacket> { Set(feeders.flatMap(\.fed)) }
+    var fed: [SamplePacket] { feeders.flatMap(\.fed) }
+
+    /// How what came differs from what was fed.
+    func compare(_ packets: [SamplePacket]) -> PacketDifference { PacketDifference(packets, expected: fed) }
+
+    /// How what came differs from what was fed.
+    func compare(_ stream: ParsedStream) -> PacketDifference { compare(stream.packets) }
 
     /// The latest published counters of a plan.
     func snapshot(_ plan: Int = 0) -> CounterSnapshot { counters[plan].snapshot() }

@@ -26,17 +26,27 @@ final class TestListener {
     let descriptor: Int32
     let endpoint: Endpoint
 
-    /// Listens on a free port.
+    /// Takes a free port.
     ///
-    /// - Parameter receiveBuffer: what the accepted connections' kernel buffer holds; nil leaves it to the kernel.
-    init(receiveBuffer: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - receiveBuffer: what the accepted connections' kernel buffer holds; nil leaves it to the kernel.
+    ///   - isOpen: false refuses connections until `open` is called.
+    init(receiveBuffer: Int32? = nil, isOpen: Bool = true) throws {
         let any = Endpoint(ipv4: UInt32(0x7f00_0001).bigEndian, port: 0)
-        (descriptor, endpoint) = try Listening.open(any, backlog: 16)
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        descriptor = socket(AF_INET, type, 0)
+        let status = unsafe any.withSocketAddress { [descriptor] in unsafe bind(descriptor, $0, $1) }
+        guard status == 0 else { throw RigProblem("bind: errno \(errno)") }
+        endpoint = try Endpoint.local(of: descriptor)
         if var size = receiveBuffer {
             _ = unsafe setsockopt(
                 descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
         }
+        if isOpen { open() }
     }
+
+    /// Accepts connections from now on.
+    func open() { listen(descriptor, 16) }
 
     deinit { close(descriptor) }
 

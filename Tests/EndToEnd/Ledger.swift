@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// The report of a run, as the JSON says it.

@@ -37,10 +37,9 @@ final class RunningRelay {
     ///   - namespace: where it runs; nil is where the tests run.
     ///   - user: a user id to run as; nil stays what the tests are.
     init(_ arguments: [String], namespace: NetworkNamespace? = nil, user: Int? = nil) throws {
-        folder = try withTemporaryDirectory { path in path } + "-report"
-        guard unsafe mkdir(folder, 0o777) == 0, unsafe chmod(folder, 0o777) == 0 else {
-            throw Unexpected("cannot make \(folder)")
-        }
+        folder = makeTemporaryDirectory()
+        // For a run as another user.
+        unsafe chmod(folder, 0o777)
         var words = [try programPath(), "run"] + arguments
         if !arguments.contains("--memory") { words += ["--memory", "48M"] }
         if !arguments.contains("--report") { words += ["--report", "\(folder)/report.json"] }

@@ -10,20 +10,21 @@ final class Reader: Sendable {
         case reading
         /// Takes connections and reads nothing.
         case stalled
-        /// Takes connections and closes them at once.
+        /// Takes connections and resets them as soon as nothing more arrives, without reading.
         case slamming
     }
 
     /// The port it listens on.
     let port: UInt16
     private let state: Mutex<State>
-    private let over = Atomic<Bool>(false)
 
     private struct State {
         var manner: Manner
         var listener: CInt
         var open: [(descriptor: CInt, number: Int)] = []
         var streams: [[UInt8]] = []
+        /// Bytes that lay unread in the slammed connection when last looked, and how often they were the same.
+        var quiet = (bytes: 0, turns: 0)
     }
 
     /// Listens on loopback.
@@ -36,7 +37,8 @@ final class Reader: Sendable {
         self.port = try localPort(of: listener)
         state = Mutex(State(manner: manner, listener: listener))
         _ = try PinnedThread(name: "reader", cpus: nil) { [weak self] in
-            while let self, !self.over.load(ordering: .acquiring) { self.turn() }
+            // The thread ends when the test has let go of the reader.
+            while let self { self.turn() }
         }
     }
 
@@ -60,9 +62,11 @@ final class Reader: Sendable {
     /// Changes what it does from now on.
     func set(_ manner: Manner) { state.withLock { $0.manner = manner } }
 
-    /// Is gone: resets every connection and listens no more.
+    /// Is gone: resets every connection and listens no more. What its kernel has acknowledged and nobody read counts as
+    /// come, so the sender must be standing still, as it is when the reader stalls.
     func vanish() {
         state.withLock { state in
+            for one in state.open { keepUnread(one, &state) }
             for one in state.open { reset(one.descriptor) }
             state.open = []
             close(state.listener)
@@ -70,8 +74,27 @@ final class Reader: Sendable {
         }
     }
 
-    /// Ends its thread.
-    func end() { over.store(true, ordering: .releasing) }
+    /// Counts what lies unread in a stalled connection as come, and leaves it there.
+    func lookAtUnread() {
+        state.withLock { state in for one in state.open { keepUnread(one, &state) } }
+    }
+
+    /// Bytes that lie unread in its connections, as soon as that stays the same for a while.
+    func waitUntilFull() throws {
+        var last = (bytes: -1, times: 0)
+        try waitUntil("a connection that stands still") {
+            let now = state.withLock { $0.open.reduce(0) { $0 + unread($1.descriptor) } }
+            last = now == last.bytes && now > 0 ? (now, last.times + 1) : (now, 0)
+            usleep(2000)
+            return last.times > 25
+        }
+    }
+
+    private func keepUnread(_ one: (descriptor: CInt, number: Int), _ state: inout State) {
+        var chunk = [UInt8](repeating: 0, count: max(unread(one.descriptor), 1))
+        let count = unsafe recv(one.descriptor, &chunk, chunk.count, CInt(MSG_PEEK.rawValue))
+        if count > 0 { state.streams[one.number] += chunk[..<count] }
+    }
 
     /// Waits until no connection is open and at least one was.
     func waitForEnd() throws {
@@ -101,8 +124,10 @@ final class Reader: Sendable {
     private func turn() {
         let moved = state.withLock { state in
             var moved = take(&state)
-            if state.manner == .reading {
-                for one in state.open { moved = read(one, &state) || moved }
+            switch state.manner {
+            case .reading: for one in state.open { moved = read(one, &state) || moved }
+            case .slamming: slam(&state)
+            case .stalled: break
             }
             return moved
         }
@@ -111,17 +136,24 @@ final class Reader: Sendable {
 
     private func take(_ state: inout State) -> Bool {
         guard state.listener >= 0 else { return false }
-        let descriptor = unsafe accept(state.listener, nil, nil)
+        let descriptor = accept(state.listener, nil, nil)
         guard descriptor >= 0 else { return false }
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
         state.streams.append([])
-        if state.manner == .slamming {
-            close(descriptor)
-        } else {
-            state.open.append((descriptor, state.streams.count - 1))
-        }
+        state.open.append((descriptor, state.streams.count - 1))
         return true
+    }
+
+    private func slam(_ state: inout State) {
+        guard let one = state.open.first else { return }
+        let now = unread(one.descriptor)
+        state.quiet = now == state.quiet.bytes ? (now, state.quiet.turns + 1) : (now, 0)
+        guard state.quiet.turns > 20 else { return }
+        keepUnread(one, &state)
+        reset(one.descriptor)
+        state.open.removeFirst()
+        state.quiet = (0, 0)
     }
 
     private func read(_ one: (descriptor: CInt, number: Int), _ state: inout State) -> Bool {
@@ -136,6 +168,13 @@ final class Reader: Sendable {
         state.open.removeAll { $0.number == one.number }
         return true
     }
+}
+
+/// Bytes that lie unread in a connection.
+private func unread(_ descriptor: CInt) -> Int {
+    var count: CInt = 0
+    // FIONREAD
+    return unsafe ioctl(descriptor, 0x541B, &count) == 0 ? Int(count) : 0
 }
 
 /// 127.0.0.1 with a port.

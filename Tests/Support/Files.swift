@@ -40,7 +40,8 @@ public func withTemporaryDirectory<Result, Failure: Error>(
     return try await body(path)
 }
 
-private func makeTemporaryDirectory(in folder: String?) -> String {
+/// Makes a fresh, empty directory and returns its path; the caller removes it. See `withTemporaryDirectory`.
+public func makeTemporaryDirectory(in folder: String? = nil) -> String {
     let parent = folder ?? environmentValue("TMPDIR") ?? "/tmp"
     var template = Array("\(parent)/spillway-test-XXXXXX".utf8CString)
     let made = unsafe template.withUnsafeMutableBufferPointer { unsafe mkdtemp($0.baseAddress!) != nil }

@@ -158,8 +158,9 @@ private struct OpenBatch {
         guard captured <= 262_144, block.length == 32 + (captured + 3) / 4 * 4 else {
             throw StreamProblem("a record of \(block.length) bytes with \(captured) captured")
         }
-        let bytes = block.bytes
-        guard bytes[(28 + captured)..<(block.length - 4)].allSatisfy({ $0 == 0 }) else {
+        let bytes = block.source.bytes
+        guard bytes[(block.offset + 28 + captured)..<(block.offset + block.length - 4)].allSatisfy({ $0 == 0 })
+        else {
             throw StreamProblem("padding that is not zero")
         }
         if packets.isEmpty { start = block.offset }
@@ -167,7 +168,7 @@ private struct OpenBatch {
         packets.append(
             SamplePacket(
                 time: UInt64(block.word(12)) << 32 | UInt64(block.word(16)), original: block.word(24),
-                interface: interface, bytes: Array(bytes[28..<28 + captured])))
+                interface: interface, bytes: Array(bytes[(block.offset + 28)..<(block.offset + 28 + captured)])))
     }
 
     mutating func close(_ trailer: ParsedBlock, _ state: StreamState) throws -> ParsedBatch {
@@ -232,10 +233,20 @@ private struct ParsedBlock {
 }
 
 /// CRC32C from its definition (RFC 3720, 12.1), one bit at a time for every byte value and then by that table.
-public func referenceCRC32C(_ bytes: some Sequence<UInt8>) -> UInt32 {
-    var crc = UInt32.max
-    for byte in bytes { crc = crc >> 8 ^ crcTable[Int((crc ^ UInt32(byte)) & 0xff)] }
-    return ~crc
+public func referenceCRC32C(_ bytes: some Collection<UInt8>) -> UInt32 {
+    // Plain pointers and loops, because tests are built without optimisation.
+    unsafe crcTable.withUnsafeBufferPointer { table in
+        let crc = bytes.withContiguousStorageIfAvailable { source in
+            var crc = UInt32.max
+            var place = 0
+            while place < source.count {
+                unsafe crc = crc >> 8 ^ table[Int((crc ^ UInt32(source[place])) & 0xff)]
+                place += 1
+            }
+            return ~crc
+        }
+        return crc ?? referenceCRC32C(Array(bytes))
+    }
 }
 
 private let crcTable: [UInt32] = (0..<256).map { value in

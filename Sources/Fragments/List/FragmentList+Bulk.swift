@@ -7,37 +7,50 @@ extension FragmentList where Payload == NoPayload {
     ///   O(*n* + *m* log *m*); O(*m* log *n*) when *m* is much smaller than *n*.
     @inlinable @discardableResult
     public mutating func insert(contentsOf ranges: some Sequence<Range<Bound>>) throws(FragmentError<Bound>) -> Bound {
-        var extents: [Extent<Bound>] = []
-        extents.reserveCapacity(ranges.underestimatedCount)
-        var isSorted = true
-        var last: Bound = 0
-        var end: Bound = 0
-        for range in ranges where !range.isEmpty {
-            extents.append(Extent(range.lowerBound, range.upperBound))
-            isSorted = isSorted && last <= range.lowerBound
-            last = range.lowerBound
-            end = Swift.max(end, range.upperBound)
-        }
-        try checkLimit(end)
-        if !isSorted, !isMuchLarger(than: extents.count) {
-            unsafe extents.withUnsafeMutableBufferPointer { unsafe RadixSort.sort($0) }
-            isSorted = true
-        }
+        var gathered: [Extent<Bound>] = []
+        gathered.reserveCapacity(ranges.underestimatedCount)
+        for range in ranges { gathered.append(Extent(range.lowerBound, range.upperBound)) }
+        var facts = RangeFacts<Bound>()
+        for extent in gathered { facts.note(extent) }
+        try checkLimit(facts.end)
         let before = lengthSum
-        if !isSorted || isMuchLarger(than: extents.count) {
-            withUniqueTree { tree in for extent in extents { _ = tree.cover(extent) } }
+        if isMuchLarger(than: gathered.count) {
+            withUniqueTree { tree in for extent in gathered where extent.length > 0 { _ = tree.cover(extent) } }
         } else {
-            insert(sorted: extents)
+            unsafe gathered.withUnsafeMutableBufferPointer { extents in
+                if !facts.isSorted { unsafe RadixSort.sort(extents) }
+                unsafe insert(sorted: UnsafeBufferPointer(extents))
+            }
         }
         return lengthSum &- before
     }
 
+    /// Covers ranges that are in order behind the end; they may touch, also the end, but not overlap.
+    ///
+    /// - Throws: `FragmentError.outOfOrder` and `FragmentError.exceedsLimit`; the list is unchanged.
+    /// - Complexity: O(*m*) for *m* ranges.
+    @inlinable public mutating func append(contentsOf ranges: [Range<Bound>]) throws(FragmentError<Bound>) {
+        var last = end
+        for range in ranges where !range.isEmpty {
+            if range.lowerBound < last { throw FragmentError.outOfOrder(lowerBound: range.lowerBound, end: last) }
+            last = range.upperBound
+        }
+        try checkLimit(last)
+        withUniqueTree { tree in
+            unsafe ranges.withUnsafeBufferPointer { ranges in
+                tree.append(sortedCount: ranges.count) { index in
+                    unsafe Extent(ranges[index].lowerBound, ranges[index].upperBound)
+                }
+            }
+        }
+    }
+
     /// Covers ranges that are sorted by their beginning; they may overlap.
-    @inlinable mutating func insert(sorted extents: [Extent<Bound>]) {
-        guard let first = extents.first else { return }
-        if first.lower > end || isEmpty { return withUniqueTree { $0.append(sorted: extents) } }
+    @inlinable mutating func insert(sorted extents: UnsafeBufferPointer<Extent<Bound>>) {
+        guard let first = unsafe extents.first else { return }
+        if first.lower >= end { return withUniqueTree { $0.append(sortedCount: extents.count) { unsafe extents[$0] } } }
         let added = FragmentList(limit: limit)
-        added.withTree { $0.append(sorted: extents) }
+        added.withTree { $0.append(sortedCount: extents.count) { unsafe extents[$0] } }
         let united = FragmentList(limit: limit)
         withTree { old in
             added.withTree { new in
@@ -116,19 +129,65 @@ extension FragmentList {
     }
 }
 
-extension Tree {
+/// What must be known of ranges before they are inserted together.
+@frozen @usableFromInline
+struct RangeFacts<Bound: FragmentBound> {
+    @usableFromInline var isSorted = true
+    @usableFromInline var last: Bound = 0
+    @usableFromInline var end: Bound = 0
+
+    @inlinable init() {}
+
+    /// An empty range counts too: it must keep the order and the limit.
+    @inlinable @inline(always) mutating func note(_ extent: Extent<Bound>) {
+        isSorted = isSorted && last <= extent.lower
+        last = extent.lower
+        end = extent.upper > end ? extent.upper : end
+    }
+}
+
+extension Tree where Payload == NoPayload {
     /// Appends ranges that are sorted by their beginning, and joins those that overlap or touch. The first one
-    /// begins behind the end.
-    @inlinable func append(sorted extents: [Extent<Bound>]) {
-        guard var open = extents.first else { return }
-        for extent in extents {
-            if extent.lower <= open.upper {
-                open.upper = max(open.upper, extent.upper)
-            } else {
-                append(open, Self.nothing)
-                open = extent
+    /// begins at the end or behind.
+    @inlinable @inline(always) func append(sortedCount count: Int, _ extent: (Int) -> Extent<Bound>) {
+        var index = 0
+        // What touches the end prolongs the last range; in an empty tree nothing does.
+        while index < count, extent(index).length == 0 || total.count > 0 && extent(index).lower <= end {
+            if extent(index).upper > end { appendJoining(Extent(end, extent(index).upper), Self.nothing) }
+            index &+= 1
+        }
+        guard index < count else { return }
+        var builder = Builder(self)
+        var open = extent(index)
+        index &+= 1
+        while index < count { builder.fillLeaf(&open, &index, count, extent) }
+        builder.append(open)
+        builder.finish()
+    }
+}
+
+extension Tree.Builder where Payload == NoPayload {
+    /// Puts ranges into the current leaf until it is full or there are no more, beginning with `open`, which
+    /// grows as long as the next range overlaps or touches it. Leaves in `open` what is still to be put in.
+    @inlinable @inline(always) mutating func fillLeaf(
+        _ open: inout Extent<Bound>, _ index: inout Int, _ count: Int, _ extent: (Int) -> Extent<Bound>
+    ) {
+        let (all, capacity) = unsafe (leaf.extents, leaf.capacity)
+        var (current, next, slot, sum, largest) = (open, index, slot, summary.sum, summary.largest)
+        while next < count, slot < capacity {
+            let new = extent(next)
+            next &+= 1
+            if new.lower <= current.upper {
+                current.upper = new.upper > current.upper ? new.upper : current.upper
+            } else if new.length > 0 {
+                unsafe all[slot] = current
+                slot &+= 1
+                sum &+= current.length
+                largest = current.length > largest ? current.length : largest
+                current = new
             }
         }
-        append(open, Self.nothing)
+        (open, index, self.slot, summary.sum, summary.largest) = (current, next, slot, sum, largest)
+        if slot == capacity { nextLeaf(beginning: open.lower) }
     }
 }

@@ -30,11 +30,22 @@ struct Leaf<Bound: FragmentBound, Payload: PayloadTraits>: Equatable {
 
     /// Allocates a leaf with no ranges.
     @inlinable init(capacity: Int) {
+        self.init(unclearedCapacity: capacity)
+        clear(from: 0)
+    }
+
+    /// Marks the slots from one on as unused.
+    @inlinable func clear(from slot: Int) {
+        unsafe (extents + slot).update(repeating: .unused, count: capacity - slot)
+    }
+
+    /// Allocates a leaf whose slots have all to be filled or cleared.
+    @inlinable init(unclearedCapacity capacity: Int) {
         let alignment = max(16, MemoryLayout<Payload>.alignment)
         let bytes = Self.payloadOffset(capacity) + (Self.hasPayloads ? capacity * MemoryLayout<Payload>.stride : 0)
         unsafe base = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: alignment)
         unsafe base.initializeMemory(as: Header.self, to: Header(capacity: Int32(capacity)))
-        unsafe (base + 32).initializeMemory(as: Extent<Bound>.self, repeating: .unused, count: capacity)
+        unsafe (base + 32).bindMemory(to: Extent<Bound>.self, capacity: capacity)
     }
 
     @inlinable @inline(always) static var hasPayloads: Bool { MemoryLayout<Payload>.size != 0 }
@@ -210,13 +221,17 @@ extension Leaf {
 
     /// Sum, longest and number of all ranges, counted anew. O(capacity).
     @inlinable func total() -> Summary<Bound> {
-        var summary = Summary<Bound>(count: count)
-        for slot in 0..<count {
-            let length = self[slot].length
-            summary.sum &+= length
-            summary.largest = max(summary.largest, length)
+        let (count, all) = unsafe (count, extents)
+        var sum: Bound = 0
+        var largest: Bound = 0
+        var slot = 0
+        while slot < count {
+            let length = unsafe all[slot].length
+            sum &+= length
+            largest = length > largest ? length : largest
+            slot &+= 1
         }
-        return summary
+        return Summary(sum: sum, largest: largest, count: count)
     }
 
     /// The longest length; a range of at least `enough` ends the search.

@@ -55,22 +55,22 @@ struct Sweep<Bound: FragmentBound, Left: PayloadTraits, Right: PayloadTraits> {
     /// is in the left and in the right tree, and must be false when it is in neither.
     @inlinable @inline(always)
     mutating func build(_ result: Tree<Bound, NoPayload>, _ keep: (Bool, Bool) -> Bool) {
-        var begin: Bound?
+        var builder = Tree<Bound, NoPayload>.Builder(result)
+        var wasKept = false
+        var begin: Bound = 0
         while true {
             let position = min(left.current, right.current)
             if position == .max { break }
             left.step(over: position)
             right.step(over: position)
             let isKept = keep(left.isInside, right.isInside)
-            if let open = begin {
-                if isKept { continue }
-                result.append(Extent(open, position), NoPayload())
-                begin = nil
-            } else if isKept {
-                begin = position
-            }
+            if isKept == wasKept { continue }
+            if wasKept { builder.append(Extent(begin, position)) }
+            begin = position
+            wasKept = isKept
         }
-        if let begin { result.append(Extent(begin, .max), NoPayload()) }
+        if wasKept { builder.append(Extent(begin, .max)) }
+        builder.finish()
     }
 
     /// Whether there is no position for which `isFound` holds; it must be false when a position is in neither.

@@ -50,7 +50,7 @@ extension Tree {
     /// Puts a range behind all others. It must begin at or after `end`, and must not be one with the last.
     @inlinable @inline(always) func append(_ extent: Extent<Bound>, _ payload: Payload) {
         var leaf = tail
-        if leaf.isFull { leaf = openTail() }
+        if leaf.isFull { leaf = openTail(for: extent.lower, sealing: nil) }
         let slot = leaf.count
         leaf[slot] = extent
         if Leaf<Bound, Payload>.hasPayloads { unsafe (leaf.payloads + slot).initialize(to: payload) }
@@ -60,7 +60,6 @@ extension Tree {
         unsafe header.pointee.total.sum &+= length
         unsafe header.pointee.total.count &+= 1
         if length > total.largest { unsafe header.pointee.total.largest = length }
-        if slot == 0 { keyNewTail(extent.lower) }
     }
 
     /// Covers a range that is not empty, and joins all ranges it overlaps or touches. Only for payloads that

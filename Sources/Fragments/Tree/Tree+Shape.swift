@@ -1,34 +1,36 @@
 // MARK: - Growing
 
 extension Tree {
-    /// Makes room behind the last range: a larger leaf while the list is small, else a new last leaf.
-    @inlinable @inline(never) func openTail() -> Leaf<Bound, Payload> {
+    /// Makes room behind the last range for one that begins at `key`: a larger leaf while the list is small, else
+    /// a new last leaf. A builder gives the total of the old one, which else is counted, and clears the new one.
+    @inlinable @inline(never)
+    func openTail(for key: Bound, sealing tailTotal: Summary<Bound>?) -> Leaf<Bound, Payload> {
         if tail.capacity < NodeSize.leaf {
             growRoot()
             return tail
         }
-        let leaf = Leaf<Bound, Payload>(capacity: NodeSize.leaf)
+        let leaf = Leaf<Bound, Payload>(unclearedCapacity: NodeSize.leaf)
+        if tailTotal == nil { leaf.clear(from: 0) }
         let old = tail
         old.link(leaf)
         unsafe header.pointee.tail = leaf
         unsafe header.pointee.shape = 0
         descendRightEdge()
         var node = unsafe leaf.base
-        var sealed = old.total()
+        var sealed = tailTotal ?? old.total()
         for depth in (0..<height).reversed() {
             let inner = step(depth).node
             inner.setSummary(inner.count - 1, sealed)
             if inner.count < NodeSize.inner {
-                // The key is set by `keyNewTail` as soon as the leaf has a range.
-                unsafe inner.insert(node, key: .max, Summary(), at: inner.count)
+                unsafe inner.insert(node, key: key, Summary(), at: inner.count)
                 return leaf
             }
             let right = Inner<Bound, Payload>()
-            unsafe right.insert(node, key: .max, Summary(), at: 0)
+            unsafe right.insert(node, key: key, Summary(), at: 0)
             unsafe node = unsafe right.base
             sealed = inner.total()
         }
-        unsafe growTree(right: node, key: .max, left: sealed)
+        unsafe growTree(right: node, key: key, left: sealed)
         return leaf
     }
 
@@ -65,13 +67,6 @@ extension Tree {
             unsafe path[depth] = PathStep(inner, inner.count - 1)
             unsafe node = unsafe inner.children[inner.count - 1]
         }
-    }
-
-    /// Notes the first range of a new last leaf.
-    @inlinable @inline(never) func keyNewTail(_ key: Bound) {
-        if height == 0 { return }
-        descendRightEdge()
-        refreshKeys(from: height, key)
     }
 
     /// Halves the full leaf of the running way, which then is no longer valid.
