@@ -42,22 +42,26 @@ typedef void (*spillway_pcap_taker)(
 struct spillway_pcap_take {
     spillway_pcap_taker taker;
     void *context;
+    int count;
 };
 
 static inline void spillway_pcap_hand_over(
     unsigned char *take, const struct pcap_pkthdr *header, const unsigned char *bytes) {
-    const struct spillway_pcap_take *to = (const struct spillway_pcap_take *)take;
+    struct spillway_pcap_take *to = (struct spillway_pcap_take *)take;
+    to->count += 1;
     // The handle was opened for nanoseconds, whatever the field is called.
     const uint64_t time = (uint64_t)header->ts.tv_sec * 1000000000u + (uint64_t)header->ts.tv_usec;
     to->taker(to->context, time, header->caplen, header->len < header->caplen ? header->caplen : header->len, bytes);
 }
 
 /// pcap_dispatch(3PCAP) on a non-blocking handle: hands over packets where they lie in the mapped ring, at most `limit`. It
-/// enters the kernel like `spillway_pcap_next`; it neither locks nor allocates, if `taker` does not. Packets, or negative.
+/// enters the kernel like `spillway_pcap_next`; it neither locks nor allocates, if `taker` does not. Returns how many packets
+/// it handed over; `failed` is set if it also came upon an error.
 SPILLWAY_PCAP_NO_LOCKS static inline int spillway_pcap_drain(
-    pcap_t *handle, int limit, spillway_pcap_taker taker, void *context) {
-    struct spillway_pcap_take take = {taker, context};
-    return pcap_dispatch(handle, limit, spillway_pcap_hand_over, (unsigned char *)&take);
+    pcap_t *handle, int limit, spillway_pcap_taker taker, void *context, _Bool *failed) {
+    struct spillway_pcap_take take = {taker, context, 0};
+    if (pcap_dispatch(handle, limit, spillway_pcap_hand_over, (unsigned char *)&take) < 0) *failed = 1;
+    return take.count;
 }
 
 /// PACKET_STATISTICS (packet(7)): packets that passed the socket's filter since the last call, those that found the ring

@@ -2,8 +2,8 @@ import Glibc
 import Machine
 import Synchronization
 
-/// The addresses of this machine, as a listener on any address needs them: two lists in shared memory, of which one is
-/// read while the other is written.
+/// The addresses of this machine, as a listener on any address needs them: two lists in shared memory, of
+/// which one is read while the other is written.
 ///
 /// Words: how many times the list was replaced; then for each of the two lists its length and its addresses.
 enum LocalAddresses {

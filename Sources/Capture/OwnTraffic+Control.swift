@@ -31,25 +31,28 @@ struct OwnTrafficControl {
 }
 
 extension OwnTraffic {
-    /// Enters a connection. Call it before connect(2) with the local end that bind(2) gave, and for an accepted
-    /// connection at once.
+    /// Enters a connection. Call it before connect(2) with the local end that bind(2) gave, and for an
+    /// accepted connection at once.
     ///
-    /// - Returns: a ticket for `leave`; nil if `capacity` connections and listeners are entered and none was left.
+    /// - Returns: a ticket for `leave`; nil if `capacity` connections and listeners are entered and none was
+    ///   left.
     public func enter(local: Endpoint, remote: Endpoint) -> Int? {
         enter(OwnTrafficSlot(local: local, remote: remote))
     }
 
-    /// Enters a listener: all connections to this local end, from anywhere. The address may be 0.0.0.0 (all IPv4 addresses
-    /// of this machine) or :: (all addresses of this machine); see `refreshAddresses`.
+    /// Enters a listener: all connections to this local end, from anywhere. The address may be 0.0.0.0 (all
+    /// IPv4 addresses of this machine) or :: (all addresses of this machine); see `refreshAddresses`.
     ///
-    /// - Returns: a ticket for `leave`; nil if `capacity` connections and listeners are entered and none was left.
+    /// - Returns: a ticket for `leave`; nil if `capacity` connections and listeners are entered and none was
+    ///   left.
     public func enterListener(local: Endpoint) -> Int? {
         if local.isAny { refreshAddresses() }
         return enter(OwnTrafficSlot(listener: local))
     }
 
-    /// The connection or the listener is closed. The entry goes on matching for `lingering`, or until its slot is needed;
-    /// the entry that was left longest ago gives way first. A ticket that was left before does nothing.
+    /// The connection or the listener is closed. The entry goes on matching for `lingering`, or until its
+    /// slot is needed; the entry that was left longest ago gives way first. A ticket that was left before
+    /// does nothing.
     public func leave(_ ticket: Int) {
         let (index, turn) = (ticket % Self.capacity, ticket / Self.capacity)
         unsafe control.pointee.withLock { control in
@@ -93,7 +96,8 @@ extension OwnTraffic {
         }
     }
 
-    /// Changes a slot and the set of ports. A port is in the set before the slot can match and until it cannot any more.
+    /// Changes a slot and the set of ports. A port is in the set before the slot can match and until it
+    /// cannot any more.
     private func replace(_ index: Int, with slot: OwnTrafficSlot, _ control: inout OwnTrafficControl) {
         let old = control.slots[index]
         if slot.key != 0 { set(slot.localPort, inUse: true) }

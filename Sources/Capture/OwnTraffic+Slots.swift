@@ -14,7 +14,8 @@ struct OwnTrafficSlot: BitwiseCopyable, Equatable {
         static var anyListener: UInt64 { @_noLocks get { 3 } }
     }
 
-    /// Kind, then the ports: kind << 32 | local << 16 | remote. For `anyListener` bit 40 says that IPv4 only is meant.
+    /// Kind, then the ports: kind << 32 | local << 16 | remote. For `anyListener` bit 40 says that IPv4 only
+    /// is meant.
     var key: UInt64 = 0
     var localHigh: UInt64 = 0, localLow: UInt64 = 0
     var remoteHigh: UInt64 = 0, remoteLow: UInt64 = 0
@@ -64,8 +65,8 @@ extension OwnTraffic {
         return false
     }
 
-    /// The slot as it was at one moment. Nil while it changes: it then holds nothing that sends already, or nothing any
-    /// more, and a worker does not wait.
+    /// The slot as it was at one moment. Nil while it changes: it then holds nothing that sends already, or
+    /// nothing any more, and a worker does not wait.
     @_noLocks
     private func stable(_ base: Int) -> OwnTrafficSlot? {
         let before = unsafe words[base].load(ordering: .acquiring)

@@ -2,16 +2,18 @@ public import Machine
 public import Pcapng
 public import Synchronization
 
-/// The table of our own connections: what a capture must not take in, because sending it on would make more of it.
+/// The table of our own connections: what a capture must not take in, because sending it on would make more
+/// of it.
 ///
-/// The control plane enters a connection before it connects, and a listener before it listens. Workers ask for each
-/// packet, without locks. An entry that was left still matches for ``lingering``, because the kernel goes on sending for
-/// a closed connection (TIME_WAIT, RFC 9293).
+/// The control plane enters a connection before it connects, and a listener before it listens. Workers ask
+/// for each packet, without locks. An entry that was left still matches for ``lingering``, because the kernel
+/// goes on sending for a closed connection (TIME_WAIT, RFC 9293).
 ///
-/// Layout: a count that is 0 for an empty table; one bit per local port in use; the slots, each under a sequence number
-/// that is odd while the slot changes; the machine's addresses, for listeners on any address.
+/// Layout: a count that is 0 for an empty table; one bit per local port in use; the slots, each under a
+/// sequence number that is odd while the slot changes; the machine's addresses, for listeners on any address.
 ///
-/// SAFETY: the memory is never freed; everything a worker reads is atomic; the control plane writes under one mutex.
+/// SAFETY: the memory is never freed; everything a worker reads is atomic; the control plane writes under one
+/// mutex.
 @safe public struct OwnTraffic: @unchecked Sendable {
     /// How many connections and listeners there can be, those that were left lately included.
     public static var capacity: Int { @_noLocks @inlinable get { 256 } }
@@ -42,9 +44,11 @@ public import Synchronization
         unsafe control.initialize(to: Mutex(OwnTrafficControl()))
     }
 
-    /// Whether the packet belongs to a connection in the table, in either direction, or is an ICMP error about one.
+    /// Whether the packet belongs to a connection in the table, in either direction, or is an ICMP error
+    /// about one.
     ///
-    /// A part of a fragmented packet that does not hold the ports is not recognised; the kernel does not fragment TCP.
+    /// A part of a fragmented packet that does not hold the ports is not recognised; the kernel does not
+    /// fragment TCP.
     @_noLocks @inlinable @inline(__always)
     public func matches(_ bytes: UnsafeRawPointer, captured: Int, linkType: UInt16) -> Bool {
         if unsafe words[0].load(ordering: .relaxed) == 0 { return false }

@@ -37,7 +37,8 @@ public struct PacketFilterError: Error, Sendable, Equatable, CustomStringConvert
         }
         defer { unsafe pcap_close(handle) }
         var code = unsafe bpf_program()
-        // The netmask, which only `ip broadcast` asks for, is unknown: nobody knows where a packet was captured.
+        // The netmask, which only `ip broadcast` asks for, is unknown: nobody knows where a packet was
+        // captured.
         guard unsafe pcap_compile(handle, &code, expression, 1, bpf_u_int32.max) == 0 else {
             throw problem(unsafe String(cString: pcap_geterr(handle)))
         }
@@ -58,7 +59,8 @@ public struct PacketFilterError: Error, Sendable, Equatable, CustomStringConvert
     ///   - original: the packet's length on the wire, which `len` in an expression means.
     @_noLocks @inlinable @inline(__always)
     public func matches(_ bytes: UnsafeRawPointer, captured: UInt32, original: UInt32) -> Bool {
-        unsafe spillway_bpf_filter(program, bytes.assumingMemoryBound(to: UInt8.self), original, captured) != 0
+        unsafe spillway_bpf_filter(program, bytes.assumingMemoryBound(to: UInt8.self), original, captured)
+            != 0
     }
 }
 

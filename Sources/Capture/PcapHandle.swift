@@ -15,7 +15,8 @@ enum PcapHandle {
             throw .cannotOpen(name, reason: Self.text(text))
         }
         do throws(PcapInterfaceError) {
-            try unsafe activate(handle, name, ringBytes: ringBytes, isPromiscuous: isPromiscuous && name != "any")
+            try unsafe activate(
+                handle, name, ringBytes: ringBytes, isPromiscuous: isPromiscuous && name != "any")
             let filtersInKernel = try unsafe setFilter(handle, filter, name)
             try ignoreEcho(unsafe pcap_get_selectable_fd(handle), name)
             return unsafe (handle, filtersInKernel)
@@ -33,8 +34,8 @@ enum PcapHandle {
         unsafe pcap_set_timeout(handle, PcapInterface.blockTimeout)
         unsafe pcap_set_buffer_size(handle, Int32(ringBytes))
         unsafe pcap_set_tstamp_precision(handle, PCAP_TSTAMP_PRECISION_NANO)
-        // libpcap starts to capture before a filter can be set. Packets that came in between would be counted by the
-        // kernel and never read, so the socket waits for frames that do not exist until all is set.
+        // libpcap starts to capture before a filter can be set. Packets that came in between would be counted
+        // by the kernel and never read, so the socket waits for frames that do not exist until all is set.
         unsafe pcap_set_protocol_linux(handle, Int32(PcapInterface.noFrames))
         let status = unsafe pcap_activate(handle)
         if status < 0 { throw unsafe problem(status, handle, name) }
@@ -50,14 +51,17 @@ enum PcapHandle {
     }
 
     /// What a status of pcap_activate(3PCAP) means.
-    private static func problem(_ status: Int32, _ handle: OpaquePointer, _ name: String) -> PcapInterfaceError {
+    private static func problem(_ status: Int32, _ handle: OpaquePointer, _ name: String)
+        -> PcapInterfaceError
+    {
         switch status {
         case PCAP_ERROR_NO_SUCH_DEVICE: return .noSuchInterface(name)
         case PCAP_ERROR_PERM_DENIED, PCAP_ERROR_PROMISC_PERM_DENIED: return .notPermitted(name)
         case PCAP_ERROR_IFACE_NOT_UP: return .isDown(name)
         default:
             let detail = unsafe String(cString: pcap_geterr(handle))
-            return .cannotOpen(name, reason: detail.isEmpty ? unsafe String(cString: pcap_statustostr(status)) : detail)
+            return .cannotOpen(
+                name, reason: detail.isEmpty ? unsafe String(cString: pcap_statustostr(status)) : detail)
         }
     }
 
@@ -90,7 +94,8 @@ enum PcapHandle {
         }
         guard unsafe pcap_compile(handle, &code, expression, 1, bpf_u_int32.max) == 0 else {
             throw .filter(
-                PacketFilterError(expression: expression, reason: unsafe String(cString: pcap_geterr(handle))))
+                PacketFilterError(expression: expression, reason: unsafe String(cString: pcap_geterr(handle)))
+            )
         }
         defer { unsafe pcap_freecode(&code) }
         guard unsafe pcap_setfilter(handle, &code) == 0 else {
@@ -98,8 +103,8 @@ enum PcapHandle {
         }
     }
 
-    /// Where an interface gives back what it sends, has the kernel leave out the first sight of it. libpcap leaves it out
-    /// as well, but only after the kernel has counted it.
+    /// Where an interface gives back what it sends, has the kernel leave out the first sight of it. libpcap
+    /// leaves it out as well, but only after the kernel has counted it.
     static func ignoreEcho(_ socket: Int32, _ name: String) throws(PcapInterfaceError) {
         let flags = name == "any" ? Int32(IFF_LOOPBACK) : unsafe spillway_interface_flags(socket, name)
         let loopback = unsafe if_nametoindex("lo")
@@ -110,7 +115,8 @@ enum PcapHandle {
         guard echoes else { return }
         let code = unsafe spillway_packet_ignore_echo(socket, Int32(loopback), room)
         if code != 0 {
-            throw .cannotOpen(name, reason: SystemError("setsockopt", "SO_ATTACH_FILTER", code: code).description)
+            throw .cannotOpen(
+                name, reason: SystemError("setsockopt", "SO_ATTACH_FILTER", code: code).description)
         }
     }
 }

@@ -38,7 +38,9 @@ extension PcapInterface {
         var names = utsname()
         guard unsafe uname(&names) == 0 else { return nil }
         func text<Field>(_ field: Field) -> String {
-            unsafe withUnsafeBytes(of: field) { unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            unsafe withUnsafeBytes(of: field) {
+                unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
         }
         return "\(text(names.sysname)) \(text(names.release))"
     }

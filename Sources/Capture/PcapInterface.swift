@@ -19,8 +19,9 @@ public import Pcapng
 
 /// Live capture from one interface through libpcap, on an AF_PACKET socket with a TPACKET_V3 ring.
 ///
-/// Nothing arrives before `startArrivals`. `next` belongs to the data plane; when it has nothing, poll(2) `descriptor`
-/// for reading, but never for more than about 100 ms: the removal of an interface that is down wakes nobody.
+/// Nothing arrives before `startArrivals`. `next` belongs to the data plane; when it has nothing, poll(2)
+/// `descriptor` for reading, but never for more than about 100 ms: the removal of an interface that is down
+/// wakes nobody.
 ///
 /// At the end call `stopArrivals`, then `next` until `isDrained`: after that the count of packets read and
 /// `statistics()` add up exactly.
@@ -40,19 +41,20 @@ public import Pcapng
     /// Whether the capture cannot go on; see `failure`. What the ring still holds can be read all the same.
     public private(set) var hasFailed = false
 
-    /// Bytes a packet may have: the most libpcap knows. What a user wants less is cut later, where it is counted.
+    /// Bytes a packet may have: the most libpcap knows. What a user wants less is cut later, where it is
+    /// counted.
     public static let snapLength = 262_144
-    /// The memory one interface takes, for the budget: its ring, in whole blocks of at least two, and the one packet that
-    /// libpcap holds for the reader. Where memory is short libpcap makes do with a smaller ring.
+    /// The memory one interface takes, for the budget: its ring, in whole blocks of at least two, and the one
+    /// packet that libpcap holds for the reader. Where memory is short libpcap makes do with a smaller ring.
     public static func byteCount(ringBytes: Int) -> Int { ringByteCount(ringBytes) + snapLength }
 
-    /// How long a block of the ring waits for more packets, in milliseconds. It is the age of a packet at low rates; a
-    /// fast stream fills blocks sooner.
+    /// How long a block of the ring waits for more packets, in milliseconds. It is the age of a packet at low
+    /// rates; a fast stream fills blocks sooner.
     static let blockTimeout: Int32 = 2
     /// The block size libpcap uses.
     static let blockBytes = 262_144
-    /// An EtherType that the kernel gives to no frame, because on the wire it is a length: nothing arrives while the socket
-    /// is bound to it.
+    /// An EtherType that the kernel gives to no frame, because on the wire it is a length: nothing arrives
+    /// while the socket is bound to it.
     static let noFrames: UInt32 = 0x00FE
 
     private let handle: OpaquePointer
@@ -81,8 +83,8 @@ public import Pcapng
 
     deinit { unsafe pcap_close(handle) }
 
-    /// The next packet, or nil if there is none now or the capture has failed. It never waits. The packet's bytes stay
-    /// valid until the next call.
+    /// The next packet, or nil if there is none now or the capture has failed. It never waits. The packet's
+    /// bytes stay valid until the next call.
     @_noLocks
     public mutating func next() -> LivePacket? {
         var header: UnsafeMutablePointer<pcap_pkthdr>?
@@ -102,22 +104,20 @@ public import Pcapng
             bytes: UnsafeRawPointer(bytes))
     }
 
-    /// What `drain` does with a packet: the context, the time in nanoseconds since 1970 UTC, captured and original length, and
-    /// the bytes, which are there for this call only. A C function, so that no closure is kept; mark it `@_noLocks`.
+    /// What `drain` does with a packet: the context, the time in nanoseconds since 1970 UTC, captured and
+    /// original length, and the bytes, which are there for this call only. A C function, so that no closure
+    /// is kept; mark it `@_noLocks`.
     public typealias Taker =
         @convention(c) (UnsafeMutableRawPointer?, UInt64, UInt32, UInt32, UnsafeRawPointer?) -> Void
 
-    /// Hands over up to `limit` packets where they lie in the kernel's ring, without the copy that `next` makes. It never
-    /// waits. The packets may not outlive the call of `taker`.
+    /// Hands over up to `limit` packets where they lie in the kernel's ring, without the copy that `next`
+    /// makes. It never waits. The packets may not outlive the call of `taker`.
     ///
     /// - Returns: how many there were; 0 if there is none now, or the capture has failed.
     @_noLocks
     public mutating func drain(limit: Int, context: UnsafeMutableRawPointer, _ taker: Taker) -> Int {
-        let count = unsafe spillway_pcap_drain(handle, Int32(truncatingIfNeeded: limit), taker, context)
-        if count < 0 {
-            hasFailed = true
-            return 0
-        }
+        let count = unsafe spillway_pcap_drain(
+            handle, Int32(truncatingIfNeeded: limit), taker, context, &hasFailed)
         readCount &+= UInt64(truncatingIfNeeded: count)
         return Int(count)
     }
@@ -134,8 +134,9 @@ public import Pcapng
 
     /// Lets nothing in any more. What arrived before can still be read.
     public mutating func stopArrivals() {
-        // The filter stops new packets on every processor at once; binding to another EtherType waits for those that had
-        // already passed it. If the interface is gone both fail, and then nothing arrives anyway.
+        // The filter stops new packets on every processor at once; binding to another EtherType waits for
+        // those that had already passed it. If the interface is gone both fail, and then nothing arrives
+        // anyway.
         _ = spillway_packet_reject_all(descriptor)
         _ = spillway_packet_bind(descriptor, Int32(index), Self.noFrames)
         _ = statistics()

@@ -180,9 +180,11 @@ extension Destination {
 
     /// The connection is gone: what was not acknowledged is unsent again, unless its memory was taken meanwhile.
     ///
-    /// - Parameter resends: whether there will be another connection to send it on.
-    @_noLocks mutating func takeBack(_ index: inout BatchIndex, resends: Bool) {
-        let reason: Counter = isGuest ? .droppedBehind : .droppedEvicted
+    /// - Parameters:
+    ///   - resends: whether there will be another connection to send it on.
+    ///   - cause: what is counted where the memory was taken.
+    @_noLocks mutating func takeBack(_ index: inout BatchIndex, resends: Bool, orphans cause: Counter) {
+        let reason: Counter = isGuest ? .droppedBehind : cause
         while let entry = inFlight.popFirst() {
             if entry.isOrphan {
                 counters.add(reason, UInt64(entry.packets))

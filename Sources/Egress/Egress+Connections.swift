@@ -160,7 +160,9 @@ extension Egress {
     mutating func retry(_ place: Int, now: UInt64, because error: SystemError?) {
         let destination = unsafe connections + place
         let plan = unsafe setup.plans[destination.pointee.plan]
-        unsafe destination.pointee.takeBack(&index, resends: !destination.pointee.isGuest)
+        // Where oldest are not lost, only somebody without progress has had a segment taken away.
+        let cause: Counter = holdsBack ? .droppedUnreachable : .droppedEvicted
+        unsafe destination.pointee.takeBack(&index, resends: !destination.pointee.isGuest, orphans: cause)
         closeSocket(place)
         if unsafe destination.pointee.isGuest { return dismiss(place) }
         let first = unsafe destination.pointee.pause == 0

@@ -127,11 +127,11 @@ extension Egress {
     /// Nothing more will be delivered: what is left is lost, counted under this reason.
     private mutating func abandon(_ reason: Counter) {
         for place in 0..<connectionCount where unsafe index.isJoined(connections[place].slot) {
-            let slot = unsafe connections[place].slot
-            unsafe connections[place].takeBack(&index, resends: false)
-            let lost = giveUpUnsent(slot)
-            unsafe connections[place].unsentPackets -= lost
-            unsafe connections[place].counters.add(connections[place].isGuest ? .droppedBehind : reason, lost)
+            let destination = unsafe connections + place
+            unsafe destination.pointee.takeBack(&index, resends: false, orphans: reason)
+            let lost = unsafe giveUpUnsent(destination.pointee.slot)
+            unsafe destination.pointee.unsentPackets -= lost
+            unsafe destination.pointee.counters.add(destination.pointee.isGuest ? .droppedBehind : reason, lost)
             closeSocket(place)
         }
         for place in 0..<fileCount where unsafe !files[place].isFinished {
@@ -145,12 +145,13 @@ extension Egress {
     /// Waits until the files are written, and settles the last results.
     mutating func finishFiles() {
         for place in 0..<fileCount {
-            while unsafe !files[place].isQuiet {
-                _ = unsafe files[place].pump(&index, stream)
+            let file = unsafe files + place
+            while unsafe !file.pointee.isQuiet {
+                _ = unsafe file.pointee.pump(&index, stream)
                 Clock.sleep(nanoseconds: 100_000)
             }
-            unsafe files[place].finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
-            while unsafe !files[place].ended.isSet { Clock.sleep(nanoseconds: 100_000) }
+            unsafe file.pointee.finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
+            while unsafe !file.pointee.ended.isSet { Clock.sleep(nanoseconds: 100_000) }
         }
         publish()
     }
@@ -174,8 +175,10 @@ extension Egress {
 
     func outcomes() -> [DestinationOutcome] {
         setup.plans.indices.map { number in
+            // What is no connection is always there.
+            let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
             var outcome = DestinationOutcome(
-                plan: number, wasUp: false, information: (nil, nil), live: (nil, nil), fileFailure: 0)
+                plan: number, wasUp: !isConnection, information: (nil, nil), live: (nil, nil), fileFailure: 0)
             for place in 0..<connectionCount where unsafe connections[place].plan == number {
                 let ages = unsafe connections[place].ages
                 outcome.wasUp = unsafe outcome.wasUp || connections[place].wasUp

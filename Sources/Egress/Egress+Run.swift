@@ -52,7 +52,8 @@ extension Egress {
             unsafe index.pin(files[place].slot)
         }
         for worker in 0..<workers {
-            while unsafe index.handOut(to: worker, through: &freeRings[worker]) {}
+            let ring = unsafe freeRings + worker
+            while unsafe index.handOut(to: worker, through: &ring.pointee) {}
         }
     }
 

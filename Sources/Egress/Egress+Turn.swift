@@ -18,7 +18,8 @@ extension Egress {
         }
         place = 0
         while place < fileCount {
-            work += unsafe files[place].pump(&index, stream)
+            let file = unsafe files + place
+            work += unsafe file.pointee.pump(&index, stream)
             place += 1
         }
         return work + supplySegments()
@@ -71,7 +72,8 @@ extension Egress {
         var moved = 0
         var worker = 0
         while worker < workers {
-            while unsafe index.handOut(to: worker, through: &freeRings[worker]) { moved += 1 }
+            let ring = unsafe freeRings + worker
+            while unsafe index.handOut(to: worker, through: &ring.pointee) { moved += 1 }
             if index.isShort(worker: worker), index.freeSegments == 0, makeRoom() {
                 moved += 1
                 continue

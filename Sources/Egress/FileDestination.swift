@@ -8,7 +8,7 @@ internal import SegmentPool
     // Safe because memory is lent by address only while the index pins its segment.
 
     /// Jobs and results under way at most; a power of two.
-    static let depth = 64
+    static var depth: Int { @_noLocks get { 64 } }
     let slot: Int
     let plan: Int
     let counters: Counters

@@ -2,9 +2,9 @@ public import Glibc
 
 /// One end of a connection: an IP address and a port.
 ///
-/// The address is 16 bytes as two words whose bytes in memory stand in network order, so that a header's address can be
-/// compared by two loads. An IPv4 address is held as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), which is also how a socket for
-/// both families names an IPv4 peer: both mean the same packets on the wire.
+/// The address is 16 bytes as two words whose bytes in memory stand in network order, so that a header's
+/// address can be compared by two loads. An IPv4 address is held as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), which
+/// is also how a socket for both families names an IPv4 peer: both mean the same packets on the wire.
 public struct Endpoint: BitwiseCopyable, Hashable, Sendable {
     /// The first eight bytes of the address, in network order in memory.
     public let addressHigh: UInt64

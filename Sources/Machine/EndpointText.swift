@@ -1,10 +1,11 @@
 import Glibc
 
 extension Endpoint: CustomStringConvertible {
-    /// From numeric text as `description` writes it: `192.0.2.7:57012`, `[2001:db8::7]:57012`, `[fe80::7%eth0]:57012`.
-    /// Nil for anything else, host names included.
+    /// From numeric text as `description` writes it: `192.0.2.7:57012`, `[2001:db8::7]:57012`,
+    /// `[fe80::7%eth0]:57012`. Nil for anything else, host names included.
     public init?(parsing text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = Self.port(text[text.index(after: colon)...]) else {
+        guard let colon = text.lastIndex(of: ":"), let port = Self.port(text[text.index(after: colon)...])
+        else {
             return nil
         }
         let host = text[..<colon]
@@ -39,7 +40,8 @@ extension Endpoint: CustomStringConvertible {
         self.init(form)
     }
 
-    /// The address alone, `192.0.2.7` or `2001:db8::7` (RFC 5952), with `%` and the interface if it is link-local.
+    /// The address alone, `192.0.2.7` or `2001:db8::7` (RFC 5952), with `%` and the interface if it is
+    /// link-local.
     public var addressText: String {
         var buffer = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         let words = (addressHigh, addressLow)
@@ -82,7 +84,8 @@ public struct ResolutionError: Error, Sendable, Equatable, CustomStringConvertib
 }
 
 extension Endpoint {
-    /// All addresses of a host for TCP, in the order the resolver prefers them (RFC 6724). It may wait for name servers.
+    /// All addresses of a host for TCP, in the order the resolver prefers them (RFC 6724). It may wait for
+    /// name servers.
     ///
     /// - Parameter host: a name or a numeric address, without brackets.
     public static func resolve(host: String, port: UInt16) throws(ResolutionError) -> [Endpoint] {

@@ -48,7 +48,7 @@ struct MemoryBudget {
             let least = options.memory - rest + needed * (options.segmentSize + index)
             throw RelayError(
                 .usage,
-                "--memory \(Size.text(options.memory)) is too small: this run needs at least \(Size.text(least))"
+                "--memory \(Size.text(options.memory)) is too small: this run needs at least \(Size.roundedUp(least))"
                     + " (\(needed) segments of \(Size.text(options.segmentSize)) and everything else)")
         }
         add(segments * index, "newest-first index over the segments, \(slots) destinations at once")
@@ -68,6 +68,9 @@ struct MemoryBudget {
 
 /// Sizes for people.
 enum Size {
+    /// Whole KiB, no less than the bytes, so that it can be given as an option.
+    static func roundedUp(_ bytes: Int) -> String { "\((bytes + 1023) >> 10)K" }
+
     /// `2M`, `1.5G`, `700K`: powers of 1024.
     static func text(_ bytes: Int) -> String {
         for (unit, shift) in [("G", 30), ("M", 20), ("K", 10)] where bytes >= 1 << shift {

@@ -21,7 +21,8 @@ private func octets(_ endpoint: Endpoint) -> [UInt8] {
 private func packet(_ source: Endpoint, _ destination: Endpoint, protocolNumber: UInt8 = 6) -> [UInt8] {
     let inner =
         protocolNumber == 6
-        ? Build.tcp(from: source.port, to: destination.port) : Build.udp([], from: source.port, to: destination.port)
+        ? Build.tcp(from: source.port, to: destination.port)
+        : Build.udp([], from: source.port, to: destination.port)
     return source.isIPv4
         ? Build.ipv4(inner, protocolNumber: protocolNumber, from: octets(source), to: octets(destination))
         : Build.ipv6(inner, nextHeader: protocolNumber, from: octets(source), to: octets(destination))
@@ -77,13 +78,18 @@ struct OwnTrafficTests {
         _ = try #require(table.enter(local: local6, remote: remote6))
         func error4(_ quoted: [UInt8], type: UInt8 = 3) -> [UInt8] {
             Build.ipv4(
-                Build.icmp(type: type, Array(quoted.prefix(28))), protocolNumber: 1, from: [10, 9, 9, 9], to: [10, 0, 0, 1])
+                Build.icmp(type: type, Array(quoted.prefix(28))), protocolNumber: 1, from: [10, 9, 9, 9],
+                to: [10, 0, 0, 1])
         }
         func error6(_ quoted: [UInt8], type: UInt8 = 1) -> [UInt8] {
             Build.ipv6(Build.icmp(type: type, quoted), nextHeader: 58)
         }
-        for type: UInt8 in [3, 4, 5, 11, 12] { #expect(matches(table, error4(packet(local4, remote4), type: type))) }
-        for type: UInt8 in [1, 2, 3, 4] { #expect(matches(table, error6(packet(local6, remote6), type: type))) }
+        for type: UInt8 in [3, 4, 5, 11, 12] {
+            #expect(matches(table, error4(packet(local4, remote4), type: type)))
+        }
+        for type: UInt8 in [1, 2, 3, 4] {
+            #expect(matches(table, error6(packet(local6, remote6), type: type)))
+        }
         #expect(matches(table, error4(packet(remote4, local4))))
         #expect(!matches(table, error4(packet(local4, remote4), type: 8)))
         #expect(!matches(table, error6(packet(local6, remote6), type: 128)))
@@ -187,8 +193,9 @@ struct OwnTrafficTests {
     @Test("While slots change hands no mixture of two connections ever matches")
     func noTornReads() throws {
         let table = try OwnTraffic()
-        // Two connections that share the ports and differ in both addresses: half of one and half of the other would be
-        // a third one, which is not ours. All slots but one are taken, so that the two replace each other in it.
+        // Two connections that share the ports and differ in both addresses: half of one and half of the
+        // other would be a third one, which is not ours. All slots but one are taken, so that the two replace
+        // each other in it.
         let (localA, remoteA) = (try endpoint("[2001:db8:1::1]:20000"), try endpoint("[2001:db8:2::2]:57012"))
         let (localB, remoteB) = (try endpoint("[2001:db8:3::3]:20000"), try endpoint("[2001:db8:4::4]:57012"))
         for number in 1..<OwnTraffic.capacity {
@@ -198,8 +205,8 @@ struct OwnTrafficTests {
         let stop = StopFlag()
         let reader = Reader(table: table, mixtures: mixtures, own: frame(packet(localA, remoteA)), stop: stop)
         let thread = try PinnedThread(name: "reader", cpus: nil) { reader.run() }
-        // Until the reader has seen the slot in use and not in use often enough to have met the changes themselves.
-        // On a single processor that would take too long.
+        // Until the reader has seen the slot in use and not in use often enough to have met the changes
+        // themselves. On a single processor that would take too long.
         let end = Clock.monotonic() + 5_000_000_000
         while reader.turns.load(ordering: .relaxed) < 3000, Clock.monotonic() < end {
             table.leave(try #require(table.enter(local: localA, remote: remoteA)))
@@ -229,7 +236,9 @@ private final class Reader: Sendable {
     func run() {
         var found = false
         while !stop.isSet {
-            for mixture in mixtures where matches(table, frame: mixture) { falseMatches.add(1, ordering: .relaxed) }
+            for mixture in mixtures where matches(table, frame: mixture) {
+                falseMatches.add(1, ordering: .relaxed)
+            }
             let isOwn = matches(table, frame: own)
             if isOwn && !found { turns.add(1, ordering: .relaxed) }
             found = isOwn

@@ -24,14 +24,17 @@ private let ethernetPackets: [[UInt8]] = {
         for packet in inner {
             let number = UInt16(packets.count)
             let tail = [UInt8](repeating: 0, count: padding) + [UInt8(number >> 8), UInt8(number & 255)]
-            packets.append(Build.ethernet(packet, type: packet[0] >> 4 == 4 ? 0x0800 : 0x86dd, tags: tags) + tail)
+            packets.append(
+                Build.ethernet(packet, type: packet[0] >> 4 == 4 ? 0x0800 : 0x86dd, tags: tags) + tail)
         }
     }
     return packets
 }()
 
 /// Which of the packets `tcpdump` lets through.
-private func tcpdumpChoice(_ expression: String, _ packets: [[UInt8]], linkType: UInt32) throws -> Set<[UInt8]> {
+private func tcpdumpChoice(_ expression: String, _ packets: [[UInt8]], linkType: UInt32) throws -> Set<
+    [UInt8]
+> {
     try withTemporaryDirectory { folder in
         try writeFile("\(folder)/in.pcap", PacketBuilder.pcapFile(packets, linkType: linkType))
         try run("tcpdump", ["-r", "\(folder)/in.pcap", "-w", "\(folder)/out.pcap", expression]).checked()
@@ -63,7 +66,8 @@ struct PacketFilterTests {
         "The same packets pass as through tcpdump",
         arguments: [
             "", "udp", "tcp port 443", "ip6", "host 10.0.0.1", "vlan 100 and udp", "greater 500", "not tcp",
-            "tcp[tcpflags] & tcp-syn != 0", "ip[6:2] & 0x3fff != 0", "icmp or (ip6 and tcp)", "net 192.0.2.0/24",
+            "tcp[tcpflags] & tcp-syn != 0", "ip[6:2] & 0x3fff != 0", "icmp or (ip6 and tcp)",
+            "net 192.0.2.0/24",
         ])
     func likeTcpdump(_ expression: String) throws {
         try requireTool("tcpdump")
@@ -110,7 +114,9 @@ struct PacketFilterTests {
     @Test("A wrong expression is refused in libpcap's own words")
     func wrongExpressions() throws {
         try requireTool("tcpdump")
-        for expression in ["port port", "tcp portt 80", "host 1.2.3.4.5", "wlan type mgt", "(", "udp and tcp"] {
+        for expression in [
+            "port port", "tcp portt 80", "host 1.2.3.4.5", "wlan type mgt", "(", "udp and tcp",
+        ] {
             let error = #expect(throws: PacketFilterError.self) {
                 _ = try PacketFilter(expression, linkType: .ethernet)
             }

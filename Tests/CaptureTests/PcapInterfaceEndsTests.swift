@@ -86,7 +86,9 @@ struct PcapInterfaceEndsTests {
         }
     }
 
-    @Test("An interface that is removed ends the capture with a named error, and what it delivered before is all there")
+    @Test(
+        "An interface that is removed ends the capture with a named error, and what it delivered before is all there"
+    )
     func removed() throws {
         try withNetworkNamespace { namespace in
             for isDownBefore in [false, true] {

@@ -8,11 +8,13 @@ import Testing
 
 private let ring = 16 << 20
 
-/// Live capture in a network namespace of its own. The oracles are the sender, which knows what it sent, and tcpdump at
-/// the same interface.
+/// Live capture in a network namespace of its own. The oracles are the sender, which knows what it sent, and
+/// tcpdump at the same interface.
 @Suite("Live capture")
 struct PcapInterfaceTests {
-    @Test("The same packets as tcpdump at the same interface: cut from nothing, tags in place, filtered by the kernel")
+    @Test(
+        "The same packets as tcpdump at the same interface: cut from nothing, tags in place, filtered by the kernel"
+    )
     func sameAsTcpdump() throws {
         try requireTool("tcpdump")
         try withNetworkNamespace { namespace in
@@ -23,14 +25,20 @@ struct PcapInterfaceTests {
                 }
                 let command = namespace.inside(
                     "tcpdump",
-                    ["-i", "right", "-n", "-s", "0", "-B", "16384", "-c", "\(sent.count)", "-w", "\(folder)/theirs"]
+                    [
+                        "-i", "right", "-n", "-s", "0", "-B", "16384", "-c", "\(sent.count)", "-w",
+                        "\(folder)/theirs",
+                    ]
                         + ["udp or (vlan and udp)"])
                 try withChild(command.tool, command.arguments) { tcpdump in
                     try tcpdump.waitUntil { _, errors in errors.contains("listening on") }
                     var source = try namespace.enter {
-                        try PcapInterface("right", filter: "udp dst port 4711 or (vlan and udp)", ringBytes: ring)
+                        try PcapInterface(
+                            "right", filter: "udp dst port 4711 or (vlan and udp)", ringBytes: ring)
                     }
-                    #expect(source.filtersInKernel == true && source.linkType == .ethernet && source.name == "right")
+                    #expect(
+                        source.filtersInKernel == true && source.linkType == .ethernet
+                            && source.name == "right")
                     try source.startArrivals()
                     let sender = try namespace.enter { try FrameSender("left") }
                     let before = Clock.realtime()
@@ -38,7 +46,8 @@ struct PcapInterfaceTests {
                         try sender.send(frame)
                         // ARP stands for all that the filter keeps out, of both captures.
                         if number % 100 == 0 {
-                            try sender.send(PacketBuilder.ethernet([UInt8](repeating: 0, count: 46), type: 0x0806))
+                            try sender.send(
+                                PacketBuilder.ethernet([UInt8](repeating: 0, count: 46), type: 0x0806))
                         }
                     }
                     let after = Clock.realtime()
@@ -60,6 +69,37 @@ struct PcapInterfaceTests {
                     #expect(counts == .init(captured: UInt64(sent.count), dropped: 0))
                 }
             }
+        }
+    }
+
+    @Test("Drained straight from the ring: the same packets in the same order, and the same counts")
+    func drainedInPlace() throws {
+        try withNetworkNamespace { namespace in
+            var copying = try namespace.enter { try PcapInterface("right", ringBytes: ring) }
+            var inPlace = try namespace.enter { try PcapInterface("right", ringBytes: ring) }
+            try copying.startArrivals()
+            try inPlace.startArrivals()
+            let sender = try namespace.enter { try FrameSender("left") }
+            let sent = (0..<3000).map {
+                numbered($0, size: 60 + $0 * 37 % 1400, tags: [(0x8100, UInt16($0))])
+            }
+            let before = Clock.realtime()
+            for frame in sent { try sender.send(frame) }
+            let after = Clock.realtime()
+            var copied: [ReadPacket] = []
+            var drained: [ReadPacket] = []
+            try read(&copying, into: &copied) { $0.readCount == 3000 }
+            try drain(&inPlace, into: &drained, count: 3000)
+            inPlace.stopArrivals()
+            #expect(drained.map(\.bytes) == sent)
+            #expect(
+                drained.map(\.bytes) == copied.map(\.bytes)
+                    && drained.map(\.original) == copied.map(\.original))
+            #expect(drained.allSatisfy { $0.time >= before && $0.time <= after })
+            #expect(inPlace.readCount == 3000)
+            let isDrained = inPlace.isDrained
+            #expect(isDrained)
+            #expect(inPlace.statistics() == .init(captured: 3000, dropped: 0))
         }
     }
 
@@ -181,7 +221,9 @@ struct PcapInterfaceTests {
             #expect(source.statistics() == .init(captured: 600, dropped: 0))
             // The cooked header, version 2: the interface stands at 4; the IP packet begins at 20.
             for (index, size) in zip(indices, [300, 300, 100]) {
-                let bytes = [UInt8(index >> 24), UInt8(index >> 16 & 255), UInt8(index >> 8 & 255), UInt8(index & 255)]
+                let bytes = [
+                    UInt8(index >> 24), UInt8(index >> 16 & 255), UInt8(index >> 8 & 255), UInt8(index & 255),
+                ]
                 let seen = packets.filter { Array($0.bytes[4..<8]) == bytes }.map { Array($0.bytes[20...]) }
                 #expect(seen.count == 200)
                 #expect(Set(seen) == Set((0..<200).map { Array(numbered($0, size: size)[14...]) }))

@@ -137,6 +137,12 @@ final class TestReader {
         bytes += buffer[..<max(got, 0)]
     }
 
+    /// Gives the connection a large buffer in the kernel.
+    func enlargeBuffer() {
+        var size: Int32 = 1 << 20
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     /// Ends the connection with a reset.
     func reset() {
         var option = linger(l_onoff: 1, l_linger: 0)
@@ -177,6 +183,8 @@ final class BackgroundReader {
     /// - Parameter pause: microseconds to wait after each read, for a slow reader.
     init(_ reader: TestReader, pause: UInt32 = 0) throws {
         let box = Box(reader)
+        // A small buffer was to make the reader stall; now it would only make the test slow.
+        reader.enlargeBuffer()
         state.bytes.withLock { $0 = reader.bytes }
         thread = try PinnedThread(name: "reader", cpus: nil) { [state] in
             let reader = box.reader

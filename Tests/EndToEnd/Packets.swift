@@ -55,9 +55,11 @@ func numberedPackets(_ range: Range<Int>, size: Int = 200) -> [Packet] {
 func numberedFrame(_ number: Int, size: Int = 200, port: UInt16 = 4711) -> [UInt8] {
     let digits = (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
     let padding = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: max(0, size - 46))
+    let datagram = PacketBuilder.udp(digits + padding, from: 4000, to: port)
+    // Longer than IP can say is what segmentation offload makes: the length is 0 then.
+    let length = UInt16(exactly: 20 + datagram.count) ?? 0
     return PacketBuilder.ethernet(
-        PacketBuilder.ipv4(PacketBuilder.udp(digits + padding, from: 4000, to: port), protocolNumber: 17),
-        type: 0x0800)
+        PacketBuilder.ipv4(datagram, protocolNumber: 17, totalLength: length), type: 0x0800)
 }
 
 /// The number of a numbered packet.

@@ -35,15 +35,13 @@ final class RunningRelay {
     ///
     /// - Parameters:
     ///   - namespace: where it runs; nil is where the tests run.
-    ///   - user: a user id to run as; nil stays what the tests are.
-    init(_ arguments: [String], namespace: NetworkNamespace? = nil, user: Int? = nil) throws {
+    ///   - unprivileged: runs it without any capability, by the same user.
+    init(_ arguments: [String], namespace: NetworkNamespace? = nil, unprivileged: Bool = false) throws {
         folder = makeTemporaryDirectory()
-        // For a run as another user.
-        unsafe chmod(folder, 0o777)
         var words = [try programPath(), "run"] + arguments
         if !arguments.contains("--memory") { words += ["--memory", "48M"] }
         if !arguments.contains("--report") { words += ["--report", "\(folder)/report.json"] }
-        if let user { words = ["setpriv", "--reuid", "\(user)", "--clear-groups", "--bounding-set=-all"] + words }
+        if unprivileged { words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] + words }
         if let namespace {
             let command = namespace.inside(words[0], Array(words.dropFirst()))
             words = [command.tool] + command.arguments
@@ -106,9 +104,9 @@ struct RelayResult {
 
 /// Runs the relay to its end.
 func relay(
-    _ arguments: [String], input: [UInt8] = [], user: Int? = nil, timeLimit: Duration = .seconds(60)
+    _ arguments: [String], input: [UInt8] = [], unprivileged: Bool = false, timeLimit: Duration = .seconds(60)
 ) throws -> RelayResult {
-    let running = try RunningRelay(arguments, user: user)
+    let running = try RunningRelay(arguments, unprivileged: unprivileged)
     try running.child.writeInput(input)
     running.child.closeInput()
     return try running.finish(timeLimit: timeLimit)

@@ -16,6 +16,7 @@ final class Reader: Sendable {
 
     /// The port it listens on.
     let port: UInt16
+    private let host: String
     private let state: Mutex<State>
 
     private struct State {
@@ -27,13 +28,15 @@ final class Reader: Sendable {
         var quiet = (bytes: 0, turns: 0)
     }
 
-    /// Listens on loopback.
+    /// Listens, on loopback unless told otherwise, in the network namespace of the calling thread.
     ///
     /// - Parameters:
+    ///   - host: the last number of 10.77.0.x instead of loopback.
     ///   - port: 0 lets the kernel choose.
     ///   - receiveBuffer: bytes the kernel may keep for it; small for a reader that is to stall its sender.
-    init(_ manner: Manner = .reading, port: UInt16 = 0, receiveBuffer: CInt? = nil) throws {
-        let listener = try Self.listen(port: port, receiveBuffer: receiveBuffer)
+    init(_ manner: Manner = .reading, host: UInt8? = nil, port: UInt16 = 0, receiveBuffer: CInt? = nil) throws {
+        self.host = host.map { "10.77.0.\($0)" } ?? "127.0.0.1"
+        let listener = try Self.listen(host: host, port: port, receiveBuffer: receiveBuffer)
         self.port = try localPort(of: listener)
         state = Mutex(State(manner: manner, listener: listener))
         _ = try PinnedThread(name: "reader", cpus: nil) { [weak self] in
@@ -49,8 +52,8 @@ final class Reader: Sendable {
         }
     }
 
-    /// `127.0.0.1:PORT`
-    var address: String { "127.0.0.1:\(port)" }
+    /// Where it can be reached.
+    var address: String { "\(host):\(port)" }
 
     /// Everything that came so far, one stream per connection.
     var streams: [[UInt8]] { state.withLock { $0.streams } }
@@ -92,7 +95,7 @@ final class Reader: Sendable {
 
     private func keepUnread(_ one: (descriptor: CInt, number: Int), _ state: inout State) {
         var chunk = [UInt8](repeating: 0, count: max(unread(one.descriptor), 1))
-        let count = unsafe recv(one.descriptor, &chunk, chunk.count, CInt(MSG_PEEK.rawValue))
+        let count = unsafe recv(one.descriptor, &chunk, chunk.count, CInt(MSG_PEEK))
         if count > 0 { state.streams[one.number] += chunk[..<count] }
     }
 
@@ -103,13 +106,14 @@ final class Reader: Sendable {
         }
     }
 
-    private static func listen(port: UInt16, receiveBuffer: CInt?) throws -> CInt {
+    private static func listen(host: UInt8?, port: UInt16, receiveBuffer: CInt?) throws -> CInt {
         let type = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue)
         let descriptor = socket(AF_INET, type, 0)
         var one: CInt = 1
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, 4)
         if var size = receiveBuffer { unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, 4) }
         var address = loopback(port)
+        if let host { address.sin_addr.s_addr = (0x0a4d_0000 | UInt32(host)).bigEndian }
         let status = unsafe withUnsafePointer(to: &address) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe bind(descriptor, $0, 16) }
         }

@@ -107,9 +107,8 @@ struct ReadmeTests {
     }
 
     @Test func dataPlane() throws {
-        let memory = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: FixedFragmentList<UInt16>.byteCount(capacity: 16), alignment: FixedFragmentList<UInt16>.alignment
-        )
+        let size = FixedFragmentList<UInt16>.byteCount(capacity: 16)
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
         defer { unsafe memory.deallocate() }
         var datagram = unsafe FixedFragmentList<UInt16>(memory: memory, limit: 1480)
         try datagram.insert(0, 740)

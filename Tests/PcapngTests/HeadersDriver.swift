@@ -2,7 +2,8 @@ import Glibc
 import Pcapng
 import TestSupport
 
-/// A page of memory with a page behind it that cannot be touched: a read beyond the bytes put at its end kills the test.
+/// A page of memory with a page behind it that cannot be touched: a read beyond the bytes put at its end
+/// kills the test.
 ///
 /// SAFETY: the memory belongs to the object and is not handed out.
 @safe final class GuardedPage {
@@ -18,9 +19,11 @@ import TestSupport
 
     deinit { unsafe munmap(start, room + 4096) }
 
-    /// Reads the headers of `bytes`, which lie so that the byte after the last one cannot be read; then those of a packet
-    /// quoted in them.
-    func headers(of bytes: some Collection<UInt8>, linkType: UInt16) -> (outer: PacketHeaders, quoted: PacketHeaders) {
+    /// Reads the headers of `bytes`, which lie so that the byte after the last one cannot be read; then those
+    /// of a packet quoted in them.
+    func headers(of bytes: some Collection<UInt8>, linkType: UInt16) -> (
+        outer: PacketHeaders, quoted: PacketHeaders
+    ) {
         let first = unsafe start + room - bytes.count
         unsafe UnsafeMutableRawBufferPointer(start: first, count: bytes.count).copyBytes(from: bytes)
         let outer = unsafe PacketHeaders(first, captured: bytes.count, linkType: linkType)
@@ -84,7 +87,8 @@ private func text(_ high: UInt64, _ low: UInt64, version: UInt8) -> String {
     var buffer = [CChar](repeating: 0, count: 64)
     _ = unsafe withUnsafeBytes(of: &words) {
         unsafe inet_ntop(
-            version == 4 ? AF_INET : AF_INET6, $0.baseAddress! + (version == 4 ? 12 : 0), &buffer, socklen_t(64))
+            version == 4 ? AF_INET : AF_INET6, $0.baseAddress! + (version == 4 ? 12 : 0), &buffer,
+            socklen_t(64))
     }
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -19,13 +19,17 @@ struct HeaderSample: Sendable, CustomTestStringConvertible {
 private let four = ("192.0.2.1", "198.51.100.2")
 private let six = ("2001:db8::1", "2001:db8::2")
 
-private func facts4(_ number: UInt8, _ ports: (UInt16, UInt16)? = nil, fragment: UInt16 = 0, more: Bool = false)
+private func facts4(
+    _ number: UInt8, _ ports: (UInt16, UInt16)? = nil, fragment: UInt16 = 0, more: Bool = false
+)
     -> HeaderFacts
 {
     HeaderFacts(4, four.0, four.1, protocolNumber: number, ports: ports, fragment: fragment, more: more)
 }
 
-private func facts6(_ number: UInt8, _ ports: (UInt16, UInt16)? = nil, fragment: UInt16 = 0, more: Bool = false)
+private func facts6(
+    _ number: UInt8, _ ports: (UInt16, UInt16)? = nil, fragment: UInt16 = 0, more: Bool = false
+)
     -> HeaderFacts
 {
     HeaderFacts(6, six.0, six.1, protocolNumber: number, ports: ports, fragment: fragment, more: more)
@@ -48,16 +52,20 @@ private let literal: [HeaderSample] = [
     HeaderSample(
         name: "literal: 802.1ad and 802.1Q tags, IPv6, UDP",
         bytes: [
-            0x33, 0x33, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 0x01, 0x88, 0xa8, 0x60, 0x64, 0x81, 0x00, 0x00, 0x0a, 0x86, 0xdd,
+            0x33, 0x33, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 0x01, 0x88, 0xa8, 0x60, 0x64, 0x81, 0x00, 0x00, 0x0a,
+            0x86, 0xdd,
             0x60, 0, 0, 0, 0x00, 0x08, 0x11, 0x40,
-            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+            0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 1,
             0x14, 0xe9, 0x14, 0xe9, 0x00, 0x08, 0, 0,
         ], expected: HeaderFacts(6, "fe80::1", "ff02::1", protocolNumber: 17, ports: (5353, 5353))),
 ]
 
 private let ethernet: [HeaderSample] = [
-    HeaderSample(name: "UDP over IPv4", bytes: Build.ethernet(udp4, type: 0x0800), expected: facts4(17, (4660, 53))),
-    HeaderSample(name: "TCP over IPv6", bytes: Build.ethernet(tcp6, type: 0x86dd), expected: facts6(6, (57012, 443))),
+    HeaderSample(
+        name: "UDP over IPv4", bytes: Build.ethernet(udp4, type: 0x0800), expected: facts4(17, (4660, 53))),
+    HeaderSample(
+        name: "TCP over IPv6", bytes: Build.ethernet(tcp6, type: 0x86dd), expected: facts6(6, (57012, 443))),
     HeaderSample(
         name: "one VLAN tag", bytes: Build.ethernet(udp4, type: 0x0800, tags: [(0x8100, 0xa064)]),
         expected: facts4(17, (4660, 53))),
@@ -81,13 +89,16 @@ private let ethernet: [HeaderSample] = [
         bytes: Build.ethernet([0xaa, 0xaa, 3, 0, 0, 0, 8, 0] + udp4, type: UInt16(udp4.count + 8)),
         expected: facts4(17, (4660, 53))),
     HeaderSample(
-        name: "ARP has no IP", bytes: Build.ethernet([0, 1, 8, 0, 6, 4, 0, 1] + [UInt8](repeating: 1, count: 20), type: 0x0806),
+        name: "ARP has no IP",
+        bytes: Build.ethernet([0, 1, 8, 0, 6, 4, 0, 1] + [UInt8](repeating: 1, count: 20), type: 0x0806),
         expected: HeaderFacts()),
     HeaderSample(
-        name: "an EtherType of IPv4 before IPv6", bytes: Build.ethernet(tcp6, type: 0x0800), expected: HeaderFacts()),
+        name: "an EtherType of IPv4 before IPv6", bytes: Build.ethernet(tcp6, type: 0x0800),
+        expected: HeaderFacts()),
     HeaderSample(
         name: "padding is not taken for ports",
-        bytes: Build.ethernet(Build.ipv4([], protocolNumber: 17) + [UInt8](repeating: 7, count: 26), type: 0x0800),
+        bytes: Build.ethernet(
+            Build.ipv4([], protocolNumber: 17) + [UInt8](repeating: 7, count: 26), type: 0x0800),
         expected: facts4(17)),
     HeaderSample(
         name: "a segment too large for the length field",
@@ -98,7 +109,8 @@ private let ethernet: [HeaderSample] = [
 private let network: [HeaderSample] = [
     HeaderSample(
         name: "IPv4 options",
-        bytes: Build.ethernet(Build.ipv4(tcp, protocolNumber: 6, options: [1, 1, 1, 0] + [148, 4, 0, 0]), type: 0x0800),
+        bytes: Build.ethernet(
+            Build.ipv4(tcp, protocolNumber: 6, options: [1, 1, 1, 0] + [148, 4, 0, 0]), type: 0x0800),
         expected: facts4(6, (57012, 443))),
     HeaderSample(
         name: "a header length below 20", bytes: Build.ethernet([0x44] + udp4.dropFirst(), type: 0x0800),
@@ -108,7 +120,8 @@ private let network: [HeaderSample] = [
         bytes: Build.ethernet(Build.ipv4(udp, protocolNumber: 17, totalLength: 19), type: 0x0800),
         expected: HeaderFacts()),
     HeaderSample(
-        name: "first fragment", bytes: Build.ethernet(Build.ipv4(udp, protocolNumber: 17, fragment: 0x2000), type: 0x0800),
+        name: "first fragment",
+        bytes: Build.ethernet(Build.ipv4(udp, protocolNumber: 17, fragment: 0x2000), type: 0x0800),
         expected: facts4(17, (4660, 53), more: true)),
     HeaderSample(
         name: "middle fragment",
@@ -128,7 +141,8 @@ private let network: [HeaderSample] = [
         name: "three extension headers",
         bytes: Build.ethernet(
             Build.ipv6(
-                Build.extensionHeader(next: 43) + Build.extensionHeader(next: 60, [UInt8](repeating: 0, count: 14))
+                Build.extensionHeader(next: 43)
+                    + Build.extensionHeader(next: 60, [UInt8](repeating: 0, count: 14))
                     + Build.extensionHeader(next: 6) + tcp, nextHeader: 0), type: 0x86dd),
         expected: facts6(6, (57012, 443))),
     HeaderSample(
@@ -147,24 +161,33 @@ private let network: [HeaderSample] = [
         bytes: Build.ethernet(
             Build.ipv6(
                 Build.extensionHeader(next: 44)
-                    + Build.fragmentHeader(next: 17, offset: 1448, more: false, identification: 9) + udp, nextHeader: 0),
+                    + Build.fragmentHeader(next: 17, offset: 1448, more: false, identification: 9) + udp,
+                nextHeader: 0),
             type: 0x86dd), expected: facts6(17, fragment: 1448)),
     HeaderSample(
         name: "atomic IPv6 fragment",
         bytes: Build.ethernet(
             Build.ipv6(
-                Build.fragmentHeader(next: 6, offset: 0, more: false, identification: 1) + tcp, nextHeader: 44),
+                Build.fragmentHeader(next: 6, offset: 0, more: false, identification: 1) + tcp, nextHeader: 44
+            ),
             type: 0x86dd), expected: facts6(6, (57012, 443))),
     HeaderSample(
-        name: "no next header", bytes: Build.ethernet(Build.ipv6([], nextHeader: 59), type: 0x86dd), expected: facts6(59)),
+        name: "no next header", bytes: Build.ethernet(Build.ipv6([], nextHeader: 59), type: 0x86dd),
+        expected: facts6(59)),
 ]
 
 private let otherLinks: [HeaderSample] = [
-    HeaderSample(name: "LINKTYPE_NULL, little endian", linkType: 0, bytes: [2, 0, 0, 0] + udp4, expected: facts4(17, (4660, 53))),
-    HeaderSample(name: "LINKTYPE_NULL, big endian", linkType: 0, bytes: [0, 0, 0, 30] + tcp6, expected: facts6(6, (57012, 443))),
-    HeaderSample(name: "LINKTYPE_LOOP", linkType: 108, bytes: [0, 0, 0, 24] + tcp6, expected: facts6(6, (57012, 443))),
     HeaderSample(
-        name: "LINKTYPE_LINUX_SLL", linkType: 113, bytes: [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x08, 0x00] + udp4,
+        name: "LINKTYPE_NULL, little endian", linkType: 0, bytes: [2, 0, 0, 0] + udp4,
+        expected: facts4(17, (4660, 53))),
+    HeaderSample(
+        name: "LINKTYPE_NULL, big endian", linkType: 0, bytes: [0, 0, 0, 30] + tcp6,
+        expected: facts6(6, (57012, 443))),
+    HeaderSample(
+        name: "LINKTYPE_LOOP", linkType: 108, bytes: [0, 0, 0, 24] + tcp6, expected: facts6(6, (57012, 443))),
+    HeaderSample(
+        name: "LINKTYPE_LINUX_SLL", linkType: 113,
+        bytes: [0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x08, 0x00] + udp4,
         expected: facts4(17, (4660, 53))),
     HeaderSample(
         name: "LINKTYPE_LINUX_SLL with a VLAN tag", linkType: 113,
@@ -186,14 +209,16 @@ private let errors: [HeaderSample] = [
     HeaderSample(
         name: "ICMP port unreachable",
         bytes: Build.ethernet(
-            Build.ipv4(Build.icmp(type: 3, code: 3, udp4), protocolNumber: 1), type: 0x0800), expected: facts4(1),
+            Build.ipv4(Build.icmp(type: 3, code: 3, udp4), protocolNumber: 1), type: 0x0800),
+        expected: facts4(1),
         quoted: facts4(17, (4660, 53))),
     HeaderSample(
         name: "ICMPv6 packet too big, with extension headers in the quotation",
         bytes: Build.ethernet(
             Build.ipv6(
                 Build.icmp(
-                    type: 2, Build.ipv6(Build.extensionHeader(next: 6) + tcp, nextHeader: 60)), nextHeader: 58),
+                    type: 2, Build.ipv6(Build.extensionHeader(next: 6) + tcp, nextHeader: 60)), nextHeader: 58
+            ),
             type: 0x86dd), expected: facts6(58), quoted: facts6(6, (57012, 443))),
     HeaderSample(
         name: "an echo quotes nothing",
@@ -217,7 +242,9 @@ struct HeadersTests {
         #expect(HeaderFacts(read.quoted) == sample.quoted)
     }
 
-    @Test("Cut at any length nothing is read beyond it, and what is still said is true", arguments: headerSamples)
+    @Test(
+        "Cut at any length nothing is read beyond it, and what is still said is true",
+        arguments: headerSamples)
     func truncated(_ sample: HeaderSample) {
         let page = GuardedPage()
         var known = HeaderFacts()
@@ -228,7 +255,9 @@ struct HeadersTests {
             #expect(Int(read.outer.transportOffset) <= length)
             #expect([0, sample.expected.version].contains(facts.version))
             if facts.version != 0 {
-                #expect(facts.source == sample.expected.source && facts.destination == sample.expected.destination)
+                #expect(
+                    facts.source == sample.expected.source && facts.destination == sample.expected.destination
+                )
             }
             // Knowledge only grows with the length.
             if known.version != 0 { #expect(facts.version == known.version) }
@@ -242,7 +271,8 @@ struct HeadersTests {
     @Test("Where things lie: offsets, end, VLANs, identification")
     func places() {
         let frame = Build.ethernet(
-            Build.ipv4(udp, protocolNumber: 17, options: [1, 1, 1, 1], fragment: 0x2000, identification: 0x1234)
+            Build.ipv4(
+                udp, protocolNumber: 17, options: [1, 1, 1, 1], fragment: 0x2000, identification: 0x1234)
                 + [9, 9, 9], type: 0x0800, tags: [(0x88a8, 0xe064), (0x8100, 0x000a)])
         let found = headers(of: frame)
         #expect(found.networkOffset == 22)

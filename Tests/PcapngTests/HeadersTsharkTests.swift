@@ -6,14 +6,19 @@ import Testing
 private func tsharkFacts(_ path: String) throws -> [(facts: HeaderFacts, isEthernet: Bool)] {
     let fields = [
         "ip.src", "ip.dst", "ip.proto", "ip.frag_offset", "ip.flags.mf", "ipv6.src", "ipv6.dst", "ipv6.nxt",
-        "ipv6.fraghdr.offset", "ipv6.fraghdr.more", "tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport",
+        "ipv6.fraghdr.offset", "ipv6.fraghdr.more", "tcp.srcport", "tcp.dstport", "udp.srcport",
+        "udp.dstport",
         "sctp.srcport", "sctp.dstport", "frame.encap_type",
     ]
-    // No reassembly, so that each packet stands for itself; first occurrences, so that quotations and tunnels stay out.
+    // No reassembly, so that each packet stands for itself; first occurrences, so that quotations and tunnels
+    // stay out.
     let result = try run(
         "tshark",
         ["-n", "-r", path, "-T", "fields", "-E", "occurrence=f", "-E", "separator=;"]
-            + ["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE"]
+            + [
+                "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o",
+                "tcp.desegment_tcp_streams:FALSE",
+            ]
             + fields.flatMap { ["-e", $0] }
     ).checked()
     return result.outputLines.map { line in
@@ -35,8 +40,8 @@ private func tsharkFacts(_ path: String) throws -> [(facts: HeaderFacts, isEther
             facts.moreFragments = values[9] == "1" || values[9] == "True"
         }
         let layers: [(index: Int, number: UInt8)] = [(10, 6), (12, 17), (14, 132)]
-        // The ports of the protocol that the header names, not those of a tunnel's inside. Behind extension headers the
-        // first ones found are those.
+        // The ports of the protocol that the header names, not those of a tunnel's inside. Behind extension
+        // headers the first ones found are those.
         let named = layers.filter { $0.number == facts.protocolNumber }
         let isChain = facts.version == 6 && [0, 43, 44, 51, 60].contains(facts.protocolNumber)
         for layer in isChain ? layers : named where facts.sourcePort == nil && !values[layer.index].isEmpty {
@@ -47,8 +52,9 @@ private func tsharkFacts(_ path: String) throws -> [(facts: HeaderFacts, isEther
     }
 }
 
-/// Facts reduced to what both sides state in the same way: tshark's first next-header field is not the protocol behind a
-/// chain of extension headers, and it shows no ports of fragments and of what an ICMP error quotes.
+/// Facts reduced to what both sides state in the same way: tshark's first next-header field is not the
+/// protocol behind a chain of extension headers, and it shows no ports of fragments and of what an ICMP error
+/// quotes.
 private func comparable(_ facts: HeaderFacts, to other: HeaderFacts) -> HeaderFacts {
     var facts = facts
     if facts.version == 6, other.sourcePort == nil { facts.protocolNumber = 0 }
@@ -89,13 +95,16 @@ struct HeadersTsharkTests {
         var compared = 0
         for name in try directoryEntries(folder) where name.contains(".pcap") {
             let path = "\(folder)/\(name)"
-            guard try run("capinfos", ["-E", path]).checked().outputText.contains("Ethernet") else { continue }
+            guard try run("capinfos", ["-E", path]).checked().outputText.contains("Ethernet") else {
+                continue
+            }
             let packets = try tsharkPackets(path, interfacesPerSection: [])
             let theirs = try tsharkFacts(path)
             try #require(theirs.count == packets.count)
             for (index, (packet, (other, isEthernet))) in zip(packets, theirs).enumerated() where isEthernet {
                 let own = HeaderFacts(headers(of: packet.bytes))
-                #expect(comparable(own, to: other) == comparable(other, to: other), "\(name) frame \(index + 1)")
+                #expect(
+                    comparable(own, to: other) == comparable(other, to: other), "\(name) frame \(index + 1)")
                 compared += own.version == 0 ? 0 : 1
             }
         }

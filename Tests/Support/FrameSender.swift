@@ -11,7 +11,8 @@ public final class FrameSender: Sendable {
         socket = Glibc.socket(17, CInt(SOCK_RAW.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { throw FileProblem("cannot open a packet socket for", interface) }
         let index = unsafe if_nametoindex(interface)
-        // struct sockaddr_ll: family, protocol, interface, hardware type, packet type, address length, address.
+        // struct sockaddr_ll: family, protocol, interface, hardware type, packet type, address length,
+        // address.
         var words = ByteWriter(.little)
         words.number(UInt16(17))
         words.number(UInt16(0))

@@ -1,7 +1,8 @@
 import Glibc
 public import Testing
 
-/// A fresh network namespace with a veth pair `left` and `right` and nothing else that sends: no IPv6 autoconfiguration.
+/// A fresh network namespace with a veth pair `left` and `right` and nothing else that sends: no IPv6
+/// autoconfiguration.
 ///
 /// SAFETY: the two pointers are functions of the C library, which Swift does not import; they never change.
 public struct NetworkNamespace {
@@ -64,8 +65,8 @@ public struct NetworkNamespace {
     }
 }
 
-/// Runs `body` with a fresh network namespace and removes it afterwards, also when `body` throws. Skips (or fails, see
-/// `require`) the running test without root or without veth.
+/// Runs `body` with a fresh network namespace and removes it afterwards, also when `body` throws. Skips (or
+/// fails, see `require`) the running test without root or without veth.
 @discardableResult
 public func withNetworkNamespace<Result>(
     sourceLocation: SourceLocation = #_sourceLocation, _ body: (NetworkNamespace) throws -> Result

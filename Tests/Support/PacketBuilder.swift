@@ -1,5 +1,5 @@
-/// Builds packets layer by layer, from the inside out, as a test wants them. Lengths are right unless told otherwise;
-/// checksums are zero, since nothing that is tested here looks at them.
+/// Builds packets layer by layer, from the inside out, as a test wants them. Lengths are right unless told
+/// otherwise; checksums are zero, since nothing that is tested here looks at them.
 public enum PacketBuilder {
     /// An Ethernet frame.
     ///
@@ -66,7 +66,9 @@ public enum PacketBuilder {
     }
 
     /// An IPv6 fragment header; `offset` in bytes.
-    public static func fragmentHeader(next: UInt8, offset: UInt16, more: Bool, identification: UInt32) -> [UInt8] {
+    public static func fragmentHeader(next: UInt8, offset: UInt16, more: Bool, identification: UInt32)
+        -> [UInt8]
+    {
         var header = ByteWriter(.big)
         header.raw([next, 0])
         header.number(offset | (more ? 1 : 0))

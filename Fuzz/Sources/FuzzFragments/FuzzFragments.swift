@@ -61,7 +61,8 @@ private struct History {
                 precondition(got == UInt16(gained), "insert")
             case 3, 4:
                 let lost = set(range, false)
-                precondition(try list.erase(asked) == UInt16(lost), "erase")
+                let got = try list.erase(asked)
+                precondition(got == UInt16(lost), "erase")
             case 5:
                 precondition(list.overlappingSum(asked) == UInt16(flags[range].count { $0 }), "sum")
             case 6:

@@ -2,9 +2,10 @@ import Capture
 import Machine
 import Pcapng
 
-/// Reads the input as a packet, whole and cut, and asks the table of own connections about it. It must not crash nor read
-/// outside the packet; what is found must lie inside it; a cut packet must not tell another story than the whole one; and
-/// only packets with the addresses and ports of an entered connection may be taken for own.
+/// Reads the input as a packet, whole and cut, and asks the table of own connections about it. It must not
+/// crash nor read outside the packet; what is found must lie inside it; a cut packet must not tell another
+/// story than the whole one; and only packets with the addresses and ports of an entered connection may be
+/// taken for own.
 ///
 /// The first byte chooses the link type, the second where the packet is cut, the rest is the packet.
 @c(LLVMFuzzerTestOneInput)
@@ -18,7 +19,8 @@ public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     if cut.version != 0 {
         precondition(cut.version == whole.version && cut.networkOffset == whole.networkOffset)
         precondition(cut.sourceHigh == whole.sourceHigh && cut.sourceLow == whole.sourceLow)
-        precondition(cut.destinationHigh == whole.destinationHigh && cut.destinationLow == whole.destinationLow)
+        precondition(
+            cut.destinationHigh == whole.destinationHigh && cut.destinationLow == whole.destinationLow)
     }
     if cut.hasPorts {
         precondition(whole.hasPorts && cut.protocolNumber == whole.protocolNumber)
@@ -59,7 +61,8 @@ private func check(_ headers: PacketHeaders, _ count: Int) {
     }
 }
 
-/// A table with a few entries whose addresses and ports the fuzzer finds easily, and the same rule told in another way.
+/// A table with a few entries whose addresses and ports the fuzzer finds easily, and the same rule told in
+/// another way.
 private enum Own {
     static let local = Endpoint(parsing: "1.1.1.1:257")!
     static let remote = Endpoint(parsing: "2.2.2.2:514")!
@@ -79,7 +82,8 @@ private enum Own {
         let source = Endpoint(
             addressHigh: headers.sourceHigh, addressLow: headers.sourceLow, port: headers.sourcePort)
         let destination = Endpoint(
-            addressHigh: headers.destinationHigh, addressLow: headers.destinationLow, port: headers.destinationPort)
+            addressHigh: headers.destinationHigh, addressLow: headers.destinationLow,
+            port: headers.destinationPort)
         let pairs = [[local, remote], [remote, local], [local6, remote6], [remote6, local6]]
         return pairs.contains([source, destination]) || source == listener || destination == listener
     }

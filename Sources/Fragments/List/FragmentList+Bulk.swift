@@ -153,7 +153,8 @@ extension Tree where Payload == NoPayload {
         var index = 0
         // What touches the end prolongs the last range; in an empty tree nothing does.
         while index < count, extent(index).length == 0 || total.count > 0 && extent(index).lower <= end {
-            if extent(index).upper > end { appendJoining(Extent(end, extent(index).upper), Self.nothing) }
+            let upper = extent(index).upper
+            if extent(index).length > 0, upper > end { appendJoining(Extent(end, upper), Self.nothing) }
             index &+= 1
         }
         guard index < count else { return }

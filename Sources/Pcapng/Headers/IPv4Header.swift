@@ -15,7 +15,8 @@ struct IPv4Header: BitwiseCopyable {
         static var destination: Int { @_noLocks get { 16 } }
     }
 
-    /// The header at `start`; nil unless all of it, options included, was captured and its lengths make sense.
+    /// The header at `start`; nil unless all of it, options included, was captured and its lengths make
+    /// sense.
     @_noLocks @inline(__always)
     init?(_ packet: PacketBytes, at start: Int) {
         guard packet.has(Field.minimumLength, at: start), packet.byte(start) >> 4 == 4 else { return nil }
@@ -28,7 +29,8 @@ struct IPv4Header: BitwiseCopyable {
     /// Bytes of the header, options included.
     var length: Int { @_noLocks @inline(__always) get { Int(packet.byte(start) & 15) * 4 } }
 
-    /// Bytes of the datagram or fragment; 0 where a segment too large for the field was captured before it was cut.
+    /// Bytes of the datagram or fragment; 0 where a segment too large for the field was captured before it
+    /// was cut.
     private var totalLength: Int {
         @_noLocks @inline(__always) get { Int(packet.number16(start + Field.totalLength)) }
     }
@@ -52,7 +54,9 @@ struct IPv4Header: BitwiseCopyable {
         @_noLocks @inline(__always) get { packet.number16(start + Field.fragment) & 0x2000 != 0 }
     }
     /// The protocol above.
-    var protocolNumber: UInt8 { @_noLocks @inline(__always) get { packet.byte(start + Field.protocolNumber) } }
+    var protocolNumber: UInt8 {
+        @_noLocks @inline(__always) get { packet.byte(start + Field.protocolNumber) }
+    }
     /// The second word of the source as ::ffff:a.b.c.d; the first is 0.
     var source: UInt64 {
         @_noLocks @inline(__always) get { Endpoint.mapped(packet.word32(start + Field.source)) }

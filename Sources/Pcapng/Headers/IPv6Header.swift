@@ -20,8 +20,8 @@ struct IPv6Header: BitwiseCopyable {
         self.start = start
     }
 
-    /// Where the packet ends, no later than the captured bytes. A jumbogram (RFC 2675), or a segment captured before it
-    /// was cut, has length 0 and ends with the frame.
+    /// Where the packet ends, no later than the captured bytes. A jumbogram (RFC 2675), or a segment captured
+    /// before it was cut, has length 0 and ends with the frame.
     var end: Int {
         @_noLocks @inline(__always)
         get {
@@ -43,7 +43,8 @@ struct IPv6Header: BitwiseCopyable {
     }
 }
 
-/// The chain of extension headers after an IPv6 header, up to the protocol above or the data of a later fragment.
+/// The chain of extension headers after an IPv6 header, up to the protocol above or the data of a later
+/// fragment.
 struct IPv6Extensions: BitwiseCopyable {
     /// Where the chain ends.
     private(set) var end: Int
@@ -56,7 +57,8 @@ struct IPv6Extensions: BitwiseCopyable {
     private(set) var moreFragments = false
     private(set) var identification: UInt32 = 0
 
-    /// A longer chain is left alone: no sender has reason for one, and following it costs time on every packet.
+    /// A longer chain is left alone: no sender has reason for one, and following it costs time on every
+    /// packet.
     private static var chainLimit: Int { @_noLocks get { 16 } }
 
     /// Follows the chain that begins at `start` with the header `first`.
@@ -74,7 +76,8 @@ struct IPv6Extensions: BitwiseCopyable {
             let length: Int
             switch protocolNumber {
             case 0, 43, 60, 135, 139, 140:
-                // Hop-by-hop and destination options, routing, mobility, host identity, shim6: units of 8 after the first.
+                // Hop-by-hop and destination options, routing, mobility, host identity, shim6: units of 8
+                // after the first.
                 guard packet.has(8, at: end) else { return }
                 length = (Int(packet.byte(end + 1)) + 1) * 8
             case 51:

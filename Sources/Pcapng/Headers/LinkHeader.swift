@@ -1,8 +1,8 @@
 /// What stands before the network layer: how long it is, what follows, and the VLANs on the way.
 ///
-/// Followed: Ethernet with any stack of VLAN tags (IEEE 802.1Q, 802.1ad and the older 0x9100), LLC/SNAP, MPLS (RFC 3032)
-/// and PPPoE (RFC 2516); BSD loopback; Linux cooked captures of both versions; bare IP. Link types as in the tcpdump.org
-/// LINKTYPE registry.
+/// Followed: Ethernet with any stack of VLAN tags (IEEE 802.1Q, 802.1ad and the older 0x9100), LLC/SNAP, MPLS
+/// (RFC 3032) and PPPoE (RFC 2516); BSD loopback; Linux cooked captures of both versions; bare IP. Link types
+/// as in the tcpdump.org LINKTYPE registry.
 struct LinkHeader: BitwiseCopyable {
     /// Where the network layer begins.
     var length = 0
@@ -95,8 +95,8 @@ struct LinkHeader: BitwiseCopyable {
         vlanCount += 1
     }
 
-    /// MPLS: labels up to the one with the bottom-of-stack bit. What comes then is said nowhere; the version of IP tells
-    /// (RFC 4928).
+    /// MPLS: labels up to the one with the bottom-of-stack bit. What comes then is said nowhere; the version
+    /// of IP tells (RFC 4928).
     @_noLocks
     private mutating func readLabels(_ packet: PacketBytes) {
         for _ in 0..<Self.tagLimit {
@@ -119,8 +119,8 @@ struct LinkHeader: BitwiseCopyable {
         if inner == 0x0021 { etherType = 0x0800 } else if inner == 0x0057 { etherType = 0x86DD }
     }
 
-    /// BSD loopback: an address family in the byte order of the machine that captured, or in network order. The number of
-    /// IPv6 depends on the system.
+    /// BSD loopback: an address family in the byte order of the machine that captured, or in network order.
+    /// The number of IPv6 depends on the system.
     @_noLocks
     private mutating func readFamily(_ packet: PacketBytes) {
         guard packet.has(Field.familyLength, at: 0) else { return }

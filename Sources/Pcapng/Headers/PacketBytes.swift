@@ -1,9 +1,10 @@
 /// The captured bytes of a packet, as the header readers see them.
 ///
-/// The contract of all readers in this folder: a header is first checked to lie inside `count`, then read without
-/// further questions. A read that was not checked for stops a debug build.
+/// The contract of all readers in this folder: a header is first checked to lie inside `count`, then read
+/// without further questions. A read that was not checked for stops a debug build.
 ///
-/// SAFETY: made from a pointer and a count whose bytes the caller keeps alive for the call; every read is below `count`.
+/// SAFETY: made from a pointer and a count whose bytes the caller keeps alive for the call; every read is
+/// below `count`.
 @safe struct PacketBytes: BitwiseCopyable {
     private let base: UnsafeRawPointer
     /// How many bytes there are.

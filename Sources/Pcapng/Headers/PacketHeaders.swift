@@ -1,8 +1,8 @@
 /// What the headers of a packet say: addresses, ports, and where things lie.
 ///
-/// All offsets count from the packet's first byte. Addresses are two words whose bytes in memory stand in network order,
-/// IPv4 as ::ffff:a.b.c.d, like those of `Endpoint`. The bytes of a packet that carries no IP, or ends inside the IP
-/// header, give version 0; everything else then means nothing.
+/// All offsets count from the packet's first byte. Addresses are two words whose bytes in memory stand in
+/// network order, IPv4 as ::ffff:a.b.c.d, like those of `Endpoint`. The bytes of a packet that carries no IP,
+/// or ends inside the IP header, give version 0; everything else then means nothing.
 public struct PacketHeaders: BitwiseCopyable, Sendable {
     /// 4 or 6, or 0 for a packet without a readable IP header.
     public private(set) var version: UInt8 = 0
@@ -26,8 +26,8 @@ public struct PacketHeaders: BitwiseCopyable, Sendable {
     public private(set) var identification: UInt32 = 0
     /// Where the IP header begins.
     public private(set) var networkOffset: Int32 = 0
-    /// Where the transport header begins, in a later fragment where its data begins; 0 if the headers before it were not
-    /// captured whole.
+    /// Where the transport header begins, in a later fragment where its data begins; 0 if the headers before
+    /// it were not captured whole.
     public private(set) var transportOffset: Int32 = 0
     /// Where the IP packet ends: no later than the captured bytes, and before any padding of the link layer.
     public private(set) var networkEnd: Int32 = 0
@@ -61,8 +61,8 @@ public struct PacketHeaders: BitwiseCopyable, Sendable {
         }
     }
 
-    /// The headers of the packet that an ICMP or ICMPv6 error quotes (RFC 792, RFC 4443); version 0 if this packet is no
-    /// such error. `networkOffset` and the others count from the first byte of the whole packet.
+    /// The headers of the packet that an ICMP or ICMPv6 error quotes (RFC 792, RFC 4443); version 0 if this
+    /// packet is no such error. `networkOffset` and the others count from the first byte of the whole packet.
     ///
     /// - Parameters:
     ///   - bytes: the packet from which `self` was read.

@@ -1,0 +1,124 @@
+import Glibc
+import Machine
+import Pcapng
+import SegmentPool
+import TestSupport
+
+/// Random numbers that are the same in every run (SplitMix64).
+struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var word = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
+        word = (word ^ word >> 27) &* 0x94D0_49BB_1331_11EB
+        return word ^ word >> 31
+    }
+
+    /// A number below `bound`.
+    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+}
+
+/// A pool with its index and writers in the hands of a test.
+final class PoolRig {
+    let pool: SegmentPool
+    let registry: InterfaceRegistry
+    let run = RunIdentity.random()
+    var index: BatchIndex
+    private(set) var writers: [PoolWriter] = []
+    private var rings: [Ring] = []
+
+    private final class Ring {
+        var producer: RingProducer<UInt32>
+        init(_ producer: consuming RingProducer<UInt32>) { self.producer = producer }
+    }
+
+    init(
+        segmentBytes: Int = 512 << 10, segments: Int, slots: Int, workers: Int = 1, limits: BatchLimits = BatchLimits()
+    ) throws {
+        pool = try SegmentPool(segmentBytes: segmentBytes, count: segments, pages: .off, node: nil)
+        registry = try InterfaceRegistry()
+        _ = registry.register(Self.interface(0))
+        index = try BatchIndex(pool: pool, slots: slots, workers: workers)
+        let wake = try WakeSignal()
+        for worker in 0..<workers {
+            let ring = try SPSCRing<UInt32>(capacity: 8)
+            rings.append(Ring(ring.makeProducer()))
+            let counters = try Counters()
+            let writer = BatchWriter(
+                pool: pool, free: ring.makeConsumer(), limits: limits, run: run, worker: UInt16(worker),
+                interfaces: registry.view, counters: counters, wake: wake)
+            writers.append(PoolWriter(writer, counters))
+        }
+    }
+
+    /// The description of interface `number`.
+    static func interface(_ number: Int) -> [UInt8] {
+        StreamBlocks.interface(InterfaceLabel(linkType: 1, name: "eth\(number)"))
+    }
+
+    /// Gives a worker a segment; false if there is none or it has enough.
+    func handOut(_ worker: Int) -> Bool { index.handOut(to: worker, through: &rings[worker].producer) }
+
+    /// Takes in, and says what came.
+    func takeIn(_ worker: Int, limit: Int = .max) -> [BatchReference] {
+        var references: [BatchReference] = []
+        let pool = self.pool
+        let count = index.takeIn(worker: worker, limit: limit) { reference, packets in
+            precondition(packets == pool.packets(reference))
+            references.append(reference)
+        }
+        precondition(count == references.count)
+        return references
+    }
+
+    /// The bytes of a batch now.
+    func bytes(_ reference: BatchReference) -> [UInt8] { unsafe Array(pool.batch(reference)) }
+
+    /// What a stream of these batches would be; the parser holds everything against the format.
+    func stream(_ batches: [[UInt8]]) throws -> ParsedStream {
+        var bytes = StreamBlocks.sectionHeader(hardware: nil, system: nil, application: "the tests")
+        let view = registry.view
+        bytes += unsafe Array(view.descriptions(from: 0, to: view.count))
+        bytes += StreamBlocks.lane(0, kind: .live, run: run, destination: "")
+        return try ParsedStream(bytes + batches.joined())
+    }
+}
+
+/// A batch writer and what it was given.
+final class PoolWriter {
+    private var writer: BatchWriter
+    let counters: Counters
+    private(set) var packets: [SamplePacket] = []
+    /// Arrival of the packet given last; set it to choose the next one's.
+    var arrival: UInt64 = 1000
+
+    init(_ writer: consuming BatchWriter, _ counters: Counters) {
+        self.writer = writer
+        self.counters = counters
+    }
+
+    /// Encodes a packet of this many bytes that is unlike all others; false if there is no segment.
+    func append(_ count: Int, interface: UInt32 = 0) -> Bool {
+        let number = UInt64(packets.count)
+        var bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: count)
+        for place in 0..<min(count, 8) { bytes[place] = UInt8(truncatingIfNeeded: number >> UInt64(8 * place)) }
+        // Packet times go up and down.
+        let packet = SamplePacket(
+            time: 1 << 60 + (number ^ 5), original: UInt32(count) + 7, interface: interface, bytes: bytes)
+        let fits = unsafe bytes.withUnsafeBytes {
+            unsafe writer.append(
+                time: packet.time, arrival: arrival, interface: interface, bytes: $0.baseAddress!,
+                captured: UInt32(count), original: packet.original)
+        }
+        if fits { packets.append(packet) }
+        return fits
+    }
+
+    func flush() { writer.flush() }
+    func seal() { writer.seal() }
+    var openPackets: UInt32 { writer.openPackets }
+    var deadline: UInt64 { writer.deadline }
+}
