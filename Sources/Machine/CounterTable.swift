@@ -4,7 +4,7 @@
 /// enumeration is closed, so no packet can be lost for a reason that has no name.
 @frozen public enum Counter: UInt8, CaseIterable, Sendable {
     // Capture threads, one block per input.
-    case captured, droppedKernel, droppedRing
+    case captured, droppedKernel, droppedRing, droppedLinkType
     // Worker threads.
     case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
     case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
@@ -48,6 +48,8 @@
             .count(.capture, "captured", "captured_packets", "Packets that reached this input, those it lost included")
         case .droppedKernel: .drop(.capture, "kernel", "The kernel's receive buffer was full (PACKET_STATISTICS)")
         case .droppedRing: .drop(.capture, "ring", "The fast ring between capture and worker was full")
+        case .droppedLinkType:
+            .drop(.capture, "link_type", "Raw IP of another version than the first packet, which decides the link type")
         case .received:
             .count(.worker, "received", "received_packets", "Packets a worker took over from capture")
         case .receivedBytes:

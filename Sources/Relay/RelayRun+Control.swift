@@ -1,3 +1,4 @@
+internal import Capture
 internal import Egress
 internal import Synchronization
 internal import Glibc
@@ -9,7 +10,14 @@ extension RelayRun {
     /// Watches over the run until its threads are over.
     func watch(_ signals: borrowing SignalWatch) {
         var status = StatusLine(console.progress, isLive: options.isLive)
+        var nextUpkeep = Clock.monotonic()
         while !threads.isOver {
+            if Clock.monotonic() >= nextUpkeep {
+                // Old entries of our own connections go, and addresses that the machine got meanwhile come in.
+                own.expire()
+                own.refreshAddresses()
+                nextUpkeep = Clock.monotonic() + 5_000_000_000
+            }
             switch signals.wait(milliseconds: 20) {
             case .some(SIGHUP): console.log("SIGHUP: there is nothing to read again yet")
             case .some where stop.isSet:

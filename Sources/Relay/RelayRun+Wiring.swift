@@ -112,12 +112,19 @@ extension RelayRun {
         let body: @Sendable () -> [RelayError]
         if options.isLive {
             let (name, label) = interfaces.label(lane, filter: options.filter)
-            let id = try gate.admit(label, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
+            let isRaw = label.linkType == LinkType.rawIP.value
+            let inUserSpace = interfaces.filterInUserSpace
+            let id = isRaw ? nil : try gate.admit(label, filterInUserSpace: inUserSpace, source: "-i \(name)")
             body = { [self] in
                 var reader = LiveReader(
                     interface: interfaces.take(lane), id: id, counters: counters.captures[lane], stops: stops,
                     sink: sink())
-                return reader.run().map { [$0] } ?? []
+                let problem = reader.run { (version) throws(RelayError) in
+                    var settled = label
+                    settled.linkType = (version == 4 ? LinkType.ipv4 : LinkType.ipv6).value
+                    return try gate.admit(settled, filterInUserSpace: inUserSpace, source: "-i \(name)")
+                }
+                return problem.map { [$0] } ?? []
             }
         } else {
             let paths = options.inputs.compactMap { if case .file(let path) = $0 { path } else { nil } }

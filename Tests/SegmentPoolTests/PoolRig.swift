@@ -72,7 +72,7 @@ struct Seeded: RandomNumberGenerator {
     func takeIn(_ worker: Int, limit: Int = .max) -> [BatchReference] {
         let pool = self.pool
         var (found, packets) = (0, 0)
-        let count = index.takeIn(worker: worker, limit: limit) { [room] reference, number in
+        let count = index.takeIn(worker: worker, limit: limit) { [room = unsafe room] reference, number in
             unsafe room[found] = reference
             found += 1
             packets += Int(number)
@@ -85,7 +85,7 @@ struct Seeded: RandomNumberGenerator {
     /// Takes a segment away from a slot, and says which batches and packets are lost.
     func evict(_ slot: Int, from segment: UInt32) -> (lost: [BatchReference], packets: Int) {
         var (found, packets) = (0, 0)
-        index.evict(slot, from: segment) { [room] reference, number in
+        index.evict(slot, from: segment) { [room = unsafe room] reference, number in
             unsafe room[found] = reference
             found += 1
             packets += Int(number)
