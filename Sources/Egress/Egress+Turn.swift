@@ -71,6 +71,7 @@ extension Egress {
     @_noLocks private mutating func supplySegments() -> Int {
         var moved = 0
         var worker = 0
+        if poolGrows { poolGrows = index.admitTouched() }
         while worker < workers {
             let ring = unsafe freeRings + worker
             while unsafe index.handOut(to: worker, through: &ring.pointee) { moved += 1 }

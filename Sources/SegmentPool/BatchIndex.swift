@@ -64,7 +64,7 @@ internal import Synchronization
         let states = try unsafe allocate(pool.count, filledWith: SegmentState())
         unsafe (self.shares, self.bitWords, self.lists, self.intakes) = (shares, bitWords, lists, intakes)
         (self.pool, self.slots, self.workers, wordsPerShare) = (pool, slots, workers, words)
-        ring = unsafe SegmentRing(states: states, count: pool.count)
+        ring = unsafe SegmentRing(states: states, count: pool.count, available: pool.touched)
         (active, holding, pinning) = (0, 0, 0)
     }
 
@@ -96,6 +96,13 @@ internal import Synchronization
 
     @_noLocks func isActive(_ slot: Int) -> Bool { (active >> UInt64(truncatingIfNeeded: slot)) & 1 == 1 }
     @_noLocks func holds(_ slot: Int) -> Bool { (holding >> UInt64(truncatingIfNeeded: slot)) & 1 == 1 }
+
+    /// Takes note of segments that were touched since the last time; false once there is nothing more to come.
+    @_noLocks public mutating func admitTouched() -> Bool {
+        guard ring.available < pool.count else { return false }
+        ring.makeAvailable(pool.touched)
+        return true
+    }
 
     /// Segments nobody uses.
     public var freeSegments: Int { @_noLocks get { ring.freeCount } }
