@@ -99,9 +99,10 @@ internal import Synchronization
 
     /// Takes note of segments that were touched since the last time; false once there is nothing more to come.
     @_noLocks public mutating func admitTouched() -> Bool {
-        guard ring.available < pool.count else { return false }
+        // Looked at first: what was touched before the growth ended is then certainly seen.
+        let isGrowing = pool.isGrowing
         ring.makeAvailable(pool.touched)
-        return true
+        return isGrowing
     }
 
     /// Segments nobody uses.

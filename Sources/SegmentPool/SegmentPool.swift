@@ -16,6 +16,8 @@ public import Synchronization
     @usableFromInline let words: UnsafeMutableRawPointer
     private let region: MemoryRegion
     private let touchedWord: UnsafePointer<Atomic<Int>>
+    /// Set when no more segments will be touched.
+    private let growth = StopFlag()
 
     /// Bytes of one segment.
     public let segmentBytes: Int
@@ -60,6 +62,7 @@ public import Synchronization
     ///
     /// - Throws: when the kernel has no more memory. What was touched until then can be used.
     public func touchRest() throws(SystemError) {
+        defer { growth.set() }
         let step = max(1, (32 << 20) / segmentBytes)
         var next = touched
         while next < count {
@@ -69,6 +72,9 @@ public import Synchronization
             next = end
         }
     }
+
+    /// Whether more segments may be touched yet.
+    public var isGrowing: Bool { @_noLocks get { !growth.isSet && touched < count } }
 
     /// Segments that have been touched so far, from the first.
     public var touched: Int { @_noLocks get { unsafe touchedWord.pointee.load(ordering: .acquiring) } }
