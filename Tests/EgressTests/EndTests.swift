@@ -93,13 +93,13 @@ struct EndTests {
     func slowButAlive() throws {
         let listener = try TestListener(receiveBuffer: 65536)
         var options = RigOptions()
-        (options.drainTimeout, options.isFileInput) = (400_000_000, true)
+        (options.drainTimeout, options.isFileInput) = (1_500_000_000, true)
         let rig = try EgressRig([.to(listener)], options)
         let reader = try listener.accept()
         try rig.feeder.feed(600, bytes: 2000)
         rig.endInput()
         while !reader.isAtEnd {
-            reader.read(atMost: 40_000, milliseconds: 1000)
+            reader.read(atMost: 8000, milliseconds: 1000)
             usleep(20_000)
         }
         try rig.finish()
