@@ -41,6 +41,7 @@ struct Run: ParsableCommand {
 
     func run() throws {
         let options = try understood()
+        try Self.refuseOverwritingInput(options)
         let report = try options.report.map { path throws(Failure) in try FileOutput(path) }
         let console = Console.standard
         let result: RunReport
@@ -54,6 +55,15 @@ struct Run: ParsableCommand {
         for problem in result.problems { console.say("spillway: \(problem)") }
         try report?.write(result.json() + "\n")
         throw ArgumentParser.ExitCode(result.exit.rawValue)
+    }
+
+    /// An output that is an input by another name (a link, another path) would be emptied before it is read.
+    private static func refuseOverwritingInput(_ options: RunOptions) throws(Failure) {
+        guard case .files(let files) = options.inputs else { return }
+        for (option, output) in [("-w", options.write), ("--report", options.report)] {
+            guard let output, let input = files.first(where: { Surroundings.isSameFile(output, $0) }) else { continue }
+            throw Failure(.usage, "\(option) \(output): the same file as -r \(input); write to another one")
+        }
     }
 
     /// The options from all layers, checked.

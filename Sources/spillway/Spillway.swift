@@ -18,6 +18,7 @@ struct Spillway: ParsableCommand {
         subcommands: [Run.self])
 
     static func main() {
+        Surroundings.occupyStandardDescriptors()
         do {
             var command = try parseAsRoot()
             try command.run()

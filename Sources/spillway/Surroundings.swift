@@ -18,6 +18,25 @@ enum Surroundings {
         return variables
     }
 
+    /// Takes the places of standard streams that are closed, so that no file or socket of ours lands there and is then
+    /// read as standard input or written over as standard output. Opened the wrong way round, they fail when used.
+    static func occupyStandardDescriptors() {
+        for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
+            _ = unsafe open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+        }
+    }
+
+    /// Whether two paths lead to one regular file; `-` is the standard stream given.
+    static func isSameFile(_ output: String, _ input: String) -> Bool {
+        func status(_ path: String, _ standard: Int32) -> stat? {
+            var status = stat()
+            let result = unsafe path == "-" ? fstat(standard, &status) : stat(path, &status)
+            return result == 0 && status.st_mode & S_IFMT == S_IFREG ? status : nil
+        }
+        guard let one = status(output, STDOUT_FILENO), let other = status(input, STDIN_FILENO) else { return false }
+        return one.st_dev == other.st_dev && one.st_ino == other.st_ino
+    }
+
     /// The host's name.
     static var hostName: String {
         var bytes = [UInt8](repeating: 0, count: 256)

@@ -5,13 +5,13 @@ import SegmentPool
 import TestSupport
 import Testing
 
-@Suite("Egress: pressure", .serialized, .timeLimit(.minutes(2)))
+@Suite("Egress: pressure", .serialized, .timeLimit(.minutes(5)))
 struct PressureTests {
     @Test("Two readers of which one never reads: the other gets everything, the lost are counted exactly")
     func oneStalls() throws {
         let (slow, quick) = (try TestListener(receiveBuffer: 8192), try TestListener())
         var options = RigOptions()
-        options.segments = 4
+        (options.segments, options.batch.packets) = (4, 3)
         let rig = try EgressRig([.to(slow, name: "slow"), .to(quick, name: "quick")], options)
         let slowReader = try slow.accept()
         let quickReader = try BackgroundReader(try quick.accept())
