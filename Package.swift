@@ -83,6 +83,7 @@ let package = Package(
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
+        tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(

@@ -40,7 +40,7 @@ internal import Machine
     }
 
     deinit {
-        for unsafe attachment in unsafe attachments { unsafe bpf_link__destroy(attachment) }
+        unsafe Self.detach(attachments)
         unsafe munmap(shared, Self.mappingLength)
         unsafe bpf_object__close(object)
     }
@@ -83,7 +83,7 @@ internal import Machine
         do throws(SystemError) {
             return try unsafe (map(object, name), attachments)
         } catch {
-            for unsafe attachment in unsafe attachments { unsafe bpf_link__destroy(attachment) }
+            unsafe detach(attachments)
             throw error
         }
     }
@@ -109,12 +109,16 @@ internal import Machine
             let found = unsafe bpf_object__find_program_by_name(object, program)
             guard let link = unsafe bpf_program__attach(found) else {
                 let error = SystemError("bpf_program__attach", name)
-                for unsafe link in unsafe attached { unsafe bpf_link__destroy(link) }
+                unsafe detach(attached)
                 throw error
             }
             unsafe attached.append(link)
         }
         return unsafe attached
+    }
+
+    private static func detach(_ links: [OpaquePointer]) {
+        unsafe links.forEach { unsafe bpf_link__destroy($0) }
     }
 
     /// The bytes of a text of hexadecimal digits.

@@ -1,19 +1,24 @@
 /// When frames are due. All times are nanoseconds since the run began.
-struct Schedule {
+package struct Schedule {
     /// How fast frames are sent.
-    let rate: Rate
+    package let rate: Rate
     /// When the run ends, if it ends by time.
-    let duration: UInt64?
+    package let duration: UInt64?
     /// Mean bits of a frame, to guess how many frames a number of bits are.
-    let meanBits: UInt64
+    package let meanBits: UInt64
 
     /// At most so many frames are due at once, so that signals and the progress line do not wait for long.
-    static var most: UInt64 { 8192 }
+    package static var most: UInt64 { 8192 }
     /// Frames of so much time are sent together: waking for each one is neither cheap nor more exact.
     static var interval: UInt64 { 500_000 }
 
+    /// A schedule.
+    package init(rate: Rate, duration: UInt64?, meanBits: UInt64) {
+        (self.rate, self.duration, self.meanBits) = (rate, duration, meanBits)
+    }
+
     /// How many frames are due, given what was made so far; 0, if none are.
-    func due(at elapsed: UInt64, frames: UInt64, bits: UInt64) -> UInt64 {
+    package func due(at elapsed: UInt64, frames: UInt64, bits: UInt64) -> UInt64 {
         if let duration, next(frames: frames, bits: bits) >= duration { return 0 }
         let time = min(elapsed, duration.map { $0 - 1 } ?? .max)
         switch rate {
@@ -29,7 +34,7 @@ struct Schedule {
     }
 
     /// When the frame after these is due.
-    func next(frames: UInt64, bits: UInt64) -> UInt64 {
+    package func next(frames: UInt64, bits: UInt64) -> UInt64 {
         switch rate {
         case .max: 0
         case .packetsPerSecond(let rate): Self.time(frames, at: rate)

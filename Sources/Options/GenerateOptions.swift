@@ -59,7 +59,8 @@ public struct GenerateOptions: Sendable {
         guard let interface = try settings.value(.interface, "the name of a network interface", Values.interface)
         else { throw OptionError("no interface: give -i INTERFACE") }
         self.interface = interface
-        rate = try settings.value(.rate, "max, or a rate such as 100Kpps or 2.5Gbps (K, M, G: powers of 1000)") { text in
+        rate = try settings.value(.rate, "max, or a rate such as 100Kpps or 2.5Gbps (K, M, G: powers of 1000)") {
+            text in
             Values.pace(text).flatMap { $0 == .recorded ? nil : $0 }
         }
         count = try settings.count(.count, 1...UInt64.max)

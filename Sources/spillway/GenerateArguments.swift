@@ -9,7 +9,8 @@ struct SendingArguments: ParsableArguments {
         help: ArgumentHelp("Send out of this interface.", valueName: "iface"))
     var interface: String?
 
-    @Option(help: ArgumentHelp("How fast: max, or a rate such as 100Kpps or 2.5Gbps (default: max).", valueName: "rate"))
+    @Option(
+        help: ArgumentHelp("How fast: max, or a rate such as 100Kpps or 2.5Gbps (default: max).", valueName: "rate"))
     var rate: String?
 
     @Option(

@@ -4,7 +4,8 @@ import Telemetry
 extension GeneratorReport {
     /// One line for people.
     var summary: String {
-        var line = "\(packets) packets in \(Self.rounded(seconds)) s: \(sent) frames sent, \(UInt64(packetRate)) per second"
+        var line =
+            "\(packets) packets in \(Self.rounded(seconds)) s: \(sent) frames sent, \(UInt64(packetRate)) per second"
         line += ", \(Self.rounded(bitRate / 1e6)) Mbit/s"
         if dropped > 0 { line += "; \(dropped) dropped by the driver" }
         if refused > 0 { line += "; \(refused) refused by the kernel" }
