@@ -125,11 +125,12 @@ public struct Generator: ~Copyable {
             }
             let bits = state.made_bytes * 8
             let next = schedule.next(frames: state.made, bits: bits)
-            let isOver = state.number >= job.count ?? .max || next >= job.duration ?? .max
+            let isOver =
+                state.number >= job.count ?? .max || next >= job.duration ?? .max || elapsed >= schedule.lastCall
             let due = isOver ? 0 : schedule.due(at: elapsed, frames: state.made, bits: bits)
             let end = min(next, job.duration ?? .max)
             if due == 0 {
-                if elapsed >= end { return }
+                if elapsed >= end || elapsed >= schedule.lastCall { return }
                 let pause = isOver ? end - elapsed : max(end - elapsed, Schedule.interval)
                 if signals.wait(nanoseconds: min(pause, 50_000_000)) { return }
                 continue

@@ -12,6 +12,13 @@ package struct Schedule {
     /// Frames of so much time are sent together: waking for each one is neither cheap nor more exact.
     static var interval: UInt64 { 500_000 }
 
+    /// When the run ends although frames are due. What a stall has left undone is made up for after the duration, but
+    /// not for long: a rate that cannot be reached must not make a run longer without end.
+    package var lastCall: UInt64 {
+        guard let duration else { return .max }
+        return duration.addingReportingOverflow(max(duration / 20, 100_000_000)).partialValue
+    }
+
     /// A schedule.
     package init(rate: Rate, duration: UInt64?, meanBits: UInt64) {
         (self.rate, self.duration, self.meanBits) = (rate, duration, meanBits)
