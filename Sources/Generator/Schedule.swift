@@ -16,7 +16,7 @@ package struct Schedule {
     /// not for long: a rate that cannot be reached must not make a run longer without end.
     package var lastCall: UInt64 {
         guard let duration else { return .max }
-        return duration.addingReportingOverflow(max(duration / 20, 100_000_000)).partialValue
+        return duration + max(duration / 20, 100_000_000)
     }
 
     /// A schedule.
