@@ -3,8 +3,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched.h>
 #include <net/if.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../bpf/generator.h"
@@ -43,6 +46,18 @@ static inline struct bpf_object *spillway_bpf_open(const void *bytes, size_t len
 static inline int spillway_bpf_attach_native(int program, int interface) {
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
     const int link = bpf_link_create(program, interface, BPF_XDP, &options);
+    return link >= 0 ? link : -errno;
+}
+
+/// Moves the calling thread into a fresh network namespace and attaches an XDP program to the loopback interface there, which
+/// is down and sees nothing. `space` becomes a descriptor that keeps the namespace. A descriptor of the attachment, or -errno.
+static inline int spillway_bpf_park(int program, int *space) {
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_SKB_MODE);
+    if (syscall(SYS_unshare, CLONE_NEWNET) != 0) return -errno;
+    *space = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (*space < 0) return -errno;
+    // The loopback interface of every namespace has the index 1.
+    const int link = bpf_link_create(program, 1, BPF_XDP, &options);
     return link >= 0 ? link : -errno;
 }
 

@@ -12,6 +12,7 @@ internal import Machine
     private let generate: Int32
     private let helper: Int32
     private let name: String
+    private let parking: Parking
 
     /// Bytes of the mapping: the map holds the variable alone, in one page.
     private static var mappingLength: Int { 4096 }
@@ -37,6 +38,7 @@ internal import Machine
         generate = unsafe bpf_program__fd(bpf_object__find_program_by_name(opened, "generate"))
         helper = unsafe bpf_program__fd(bpf_object__find_program_by_name(opened, "helper"))
         self.name = name
+        parking = Parking(program: generate)
     }
 
     deinit {
