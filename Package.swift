@@ -44,12 +44,19 @@ let package = Package(
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
+        .systemLibrary(
+            name: "CBPF", path: "CSupport/CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+
+        // Compiles bpf/*.bpf.c.
+        .plugin(name: "BPFObjects", capability: .buildTool()),
 
         // The modules, in one direction.
         module("Fragments"),
         module("Machine", "CMachine", "CNuma"),
         module("Pcapng", "CMachine", "Machine"),
         module("Capture", "CMachine", "CPcap", "Machine", "Pcapng"),
+        .target(
+            name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
@@ -58,7 +65,7 @@ let package = Package(
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Machine", "Options", "Relay", "SegmentPool",
+                "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -76,6 +83,7 @@ let package = Package(
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
+        tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(

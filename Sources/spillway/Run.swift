@@ -68,7 +68,7 @@ struct Run: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> RunOptions {
-        let file = try Surroundings.configuration(watching.config, command: "run")
+        let file: ConfigurationFile? = try Surroundings.configuration(watching.config, command: "run")
         let settings = Settings(commandLine: given, environment: Surroundings.environment, file: file)
         do throws(OptionError) {
             return try RunOptions(settings, hostName: Surroundings.hostName)

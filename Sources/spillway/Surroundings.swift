@@ -45,15 +45,17 @@ enum Surroundings {
     }
 
     /// The configuration file named on the command line, or else in the environment.
-    static func configuration(_ path: String?, command: String) throws(Failure) -> ConfigurationFile? {
-        let variable = RunOption.variable("config")
+    static func configuration<Option: CommandOption>(
+        _ path: String?, command: String
+    ) throws(Failure) -> LayerFile<Option>? {
+        let variable = Option.variable("config")
         guard let path = path ?? environment[variable], !path.isEmpty else {
             if path != nil { throw Failure(.usage, "--config: write the path of a YAML file") }
             return nil
         }
         let content = try read(path)
         do throws(OptionError) {
-            return try ConfigurationFile(path: path, content: content)
+            return try LayerFile(path: path, content: content)
         } catch {
             throw Failure(error, command: command)
         }
