@@ -227,7 +227,6 @@ private final class IndexDriver {
         }
         for worker in 0..<workers {
             #expect(rig.wantsSegment(worker) == (model.queues[worker].count < 3))
-            #expect(rig.isShort(worker) == (model.queues[worker].count < 2))
         }
         #expect(rig.victim(evenHeld: false) == model.victim(evenHeld: false))
         #expect(rig.victim(evenHeld: true) == model.victim(evenHeld: true))

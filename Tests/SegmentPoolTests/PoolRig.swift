@@ -103,7 +103,6 @@ struct Seeded: RandomNumberGenerator {
     func leave(_ slot: Int) -> UInt64 { index.leave(slot) }
     func hasTakenInAll(_ worker: Int) -> Bool { index.hasTakenInAll(worker: worker) }
     func wantsSegment(_ worker: Int) -> Bool { index.wantsSegment(worker: worker) }
-    func isShort(_ worker: Int) -> Bool { index.isShort(worker: worker) }
     func victim(evenHeld: Bool) -> UInt32? { index.victim(evenHeld: evenHeld) }
     func victim(owedOnlyTo mask: UInt64) -> UInt32? { index.victim(owedOnlyTo: mask) }
     func admitTouched() -> Bool { index.admitTouched() }
