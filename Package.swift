@@ -74,6 +74,7 @@ let package = Package(
         .executableTarget(
             name: "allocation-probe", dependencies: ["CAllocationCounter", "Machine", "Relay"],
             path: "Tests/AllocationProbe", swiftSettings: strict),
+        .target(name: "CTestSupport", path: "Tests/CSupport"),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         tests("SupportTests"),
         tests("FragmentsTests", "Fragments"),
@@ -87,7 +88,7 @@ let package = Package(
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["Machine", "TestSupport", "spillway"], path: "Tests/EndToEnd",
+            name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"], path: "Tests/EndToEnd",
             swiftSettings: strict),
     ]
 )
