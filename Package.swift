@@ -88,8 +88,8 @@ let package = Package(
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"], path: "Tests/EndToEnd",
-            swiftSettings: strict),
+            name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
+            path: "Tests/EndToEnd", swiftSettings: strict),
     ]
 )
 
