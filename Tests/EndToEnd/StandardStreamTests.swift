@@ -78,7 +78,7 @@ struct StandardStreamTests {
         try withTemporaryDirectory { folder in
             try writeFile("\(folder)/in", captureFile(numberedPackets(0..<100)))
             func shell(_ words: String) throws -> CommandResult {
-                try TestSupport.run("sh", ["-c", "'\(try programPath())' run --memory 48M \(words)"])
+                try TestSupport.run("sh", ["-c", "'\(try builtExecutable("spillway"))' run --memory 48M \(words)"])
             }
             let input = try shell("-r - --to null <&-")
             #expect(input.status == .exited(74) && input.errorText.contains("standard input"), "\(input.errorText)")
