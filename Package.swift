@@ -31,7 +31,7 @@ let package = Package(
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
-        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "Options"]),
+        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "SpillCache", "Options"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -58,6 +58,7 @@ let package = Package(
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
+        module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
@@ -86,6 +87,7 @@ let package = Package(
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
