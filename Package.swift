@@ -41,12 +41,16 @@ let package = Package(
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
+        .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
+        .plugin(name: "EmbedBPF", capability: .buildTool()),
 
         // The modules, in one direction.
         module("Fragments"),
         module("Machine", "CMachine", "CNuma"),
         module("Pcapng", "CMachine", "Machine"),
-        module("Capture", "CMachine", "CPcap", "Machine", "Pcapng"),
+        .target(
+            name: "Capture", dependencies: ["CMachine", "CPcap", "CXDP", "Machine", "Pcapng"], swiftSettings: strict,
+            plugins: ["EmbedBPF"]),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
