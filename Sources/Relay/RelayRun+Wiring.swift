@@ -16,7 +16,8 @@ extension RelayRun {
     func start() throws(RelayError) {
         if !(outputs.isListenOnly && !options.isLive) || outputs.plans.contains(where: \.isNull) { ready.set() }
         let workers = try unsafe startEgress()
-        for lane in placement.lanes.indices { try unsafe startLane(lane, worker: unsafe workers + lane) }
+        let ids = try admitInterfaces()
+        for lane in placement.lanes.indices { try unsafe startLane(lane, worker: unsafe workers + lane, ids) }
         try system { () throws(SystemError) in
             try metrics?.start { [self] form in metricsText(form) }
             try placement.control.pinCurrentThread()
@@ -69,11 +70,19 @@ extension RelayRun {
 
     // ---- capture ─ fast ring ─ worker -------------------------------------------------------------------------------
 
-    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>) throws(RelayError) {
+    /// Registers every interface once, whatever the number of its queues. Returns their ids in the run, by place.
+    private func admitInterfaces() throws(RelayError) -> [UInt32] {
+        try interfaces.names.indices.map { place throws(RelayError) in
+            let (name, label) = interfaces.label(place, filter: options.filter)
+            return try gate.admit(label, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
+        }
+    }
+
+    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>, _ ids: [UInt32]) throws(RelayError) {
         let place = placement.lanes[lane]
         if place.isMerged {
             let address = UInt(bitPattern: worker)
-            try startCapture(lane, cpus: place.capture) {
+            try startCapture(lane, ids, cpus: place.capture) {
                 unsafe PacketSink(worker: UnsafeMutablePointer<Worker>(bitPattern: address)!)
             } whenEnded: { [input, wake] in
                 input.workerEnded()
@@ -97,7 +106,7 @@ extension RelayRun {
                 wake.wake()
             }
         }
-        try startCapture(lane, cpus: place.capture) {
+        try startCapture(lane, ids, cpus: place.capture) {
             unsafe PacketSink(ring: UnsafeMutablePointer<ByteRingProducer>(bitPattern: sink)!)
         } whenEnded: {
             captureEnded.set()
@@ -105,20 +114,13 @@ extension RelayRun {
     }
 
     private func startCapture(
-        _ lane: Int, cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
+        _ lane: Int, _ ids: [UInt32], cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
         whenEnded: @escaping @Sendable () -> Void
     ) throws(RelayError) {
         let stops = StopFlags(asked: stop, counted: counted, idle: idle, abort: abort)
         let body: @Sendable () -> [RelayError]
         if options.isLive {
-            let (name, label) = interfaces.label(lane, filter: options.filter)
-            let id = try gate.admit(label, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
-            body = { [self] in
-                var reader = LiveReader(
-                    interface: interfaces.take(lane), id: id, counters: counters.captures[lane], stops: stops,
-                    sink: sink())
-                return reader.run().map { [$0] } ?? []
-            }
+            body = { [self] in captureLive(lane, ids[interfaces.lanes[lane].interface], stops, sink()) }
         } else {
             let paths = options.inputs.compactMap { if case .file(let path) = $0 { path } else { nil } }
             let map = try system { () throws(SystemError) in try InterfaceMap() }
@@ -136,6 +138,28 @@ extension RelayRun {
                 whenEnded()
             }
         }
+    }
+}
+
+extension RelayRun {
+    /// The body of a capture thread over an interface, or over one of its queues.
+    private func captureLive(
+        _ lane: Int, _ id: UInt32, _ stops: StopFlags, _ sink: consuming PacketSink
+    ) -> [RelayError] {
+        let source = interfaces.lanes[lane]
+        let problem: RelayError?
+        if let socket = interfaces.socket(source.interface), let queue = source.queue {
+            var reader = XDPReader(
+                interface: socket, place: queue.place, id: id, counters: counters.captures[lane], stops: stops,
+                sink: sink)
+            problem = reader.run()
+        } else {
+            var reader = LiveReader(
+                interface: interfaces.take(source.interface), id: id, counters: counters.captures[lane], stops: stops,
+                sink: sink)
+            problem = reader.run()
+        }
+        return problem.map { [$0] } ?? []
     }
 }
 
