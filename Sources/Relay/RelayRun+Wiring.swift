@@ -151,7 +151,7 @@ extension RelayRun {
         if let socket = interfaces.socket(source.interface), let queue = source.queue {
             var reader = XDPReader(
                 interface: socket, place: queue.place, id: id, counters: counters.captures[lane], stops: stops,
-                sink: sink)
+                sink: sink, log: console.log)
             problem = reader.run()
         } else {
             var reader = LiveReader(

@@ -12,6 +12,7 @@ struct XDPReader: ~Copyable {
     private let id: UInt32
     private let counters: Counters
     private let stops: StopFlags
+    private let log: @Sendable (String) -> Void
     private var sink: PacketSink
     private var lastStatistics: UInt64 = 0
     private var emptyTurns = 0
@@ -27,8 +28,9 @@ struct XDPReader: ~Copyable {
     ///   - id: the interface's number in the run.
     init(
         interface: XDPInterface, place: Int, id: UInt32, counters: Counters, stops: StopFlags,
-        sink: consuming PacketSink
+        sink: consuming PacketSink, log: @escaping @Sendable (String) -> Void
     ) {
+        self.log = log
         queue = interface.take(place)
         counts = interface.counts(place)
         others = place == 0 ? interface.otherCounts() : []
@@ -39,6 +41,7 @@ struct XDPReader: ~Copyable {
     /// Captures until told to stop or the interface is gone; returns why, in the latter case.
     mutating func run() -> RelayError? {
         do throws(XDPError) { try interface.startArrivals(queue) } catch { return end(RelayError(error)) }
+        log("\(interface.name): packets of queue \(queue.queue) arrive")
         var isRemoved = false
         while !stops.isSet, !isRemoved {
             if burst() > 0 {

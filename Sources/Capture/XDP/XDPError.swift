@@ -61,6 +61,11 @@ public struct XDPSizes: Sendable, Equatable {
     /// Frames given to the kernel; nil for all.
     public var filledFrames: Int?
 
+    /// Bytes of a frame, 2048 or 4096; nil for what the interface's MTU asks for.
+    public var frameBytes: Int?
+    /// Whether to try for packets in several frames.
+    public var takesFragments = true
+
     /// Sizes.
     public init(memoryBytes: Int, receiveEntries: Int? = nil, filledFrames: Int? = nil) {
         self.memoryBytes = memoryBytes

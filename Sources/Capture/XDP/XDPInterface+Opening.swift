@@ -21,10 +21,11 @@ extension XDPInterface {
         let numbers = try choose(wanted, of: facts.queues, own)
         let leftover = try clear(own, index)
         spillway_xdp_lift_memory_limit()
-        let program = try attach(own, index, facts, rung)
+        let sizes = sizes(numbers.count)
+        let program = try attach(own, index, facts, rung, fragments: sizes.takesFragments)
         let opened = try open(
-            queues: numbers, own, index, facts, rung, program: program, sizes: sizes(numbers.count), pages: pages,
-            node: node)
+            queues: numbers, own, index, facts, rung, program: program, sizes: sizes, pages: pages,
+            node: node ?? facts.node)
         let promiscuous = OwnedDescriptor(spillway_xdp_promiscuous(Int32(index)))
         if promiscuous.number < 0 {
             throw .notPermitted(own, doing: "taking frames for other stations", needs: "CAP_NET_RAW")
@@ -68,12 +69,12 @@ extension XDPInterface {
     }
 
     private static func attach(
-        _ name: String, _ index: UInt32, _ facts: InterfaceFacts, _ rung: XDPRung?
+        _ name: String, _ index: UInt32, _ facts: InterfaceFacts, _ rung: XDPRung?, fragments: Bool
     ) throws(XDPError) -> XDPProgram {
         let places = rung.map { [$0.isInDriver] } ?? [true, false]
         var problem = XDPError.noSuchInterface(name)
         for inDriver in places {
-            for fragments in [true, false] {
+            for fragments in fragments ? [true, false] : [false] {
                 do throws(SystemError) {
                     var program = try XDPProgram(interface: index, queues: facts.queues, fragments: fragments)
                     try program.setStation(facts.station)
@@ -103,7 +104,7 @@ extension XDPInterface {
             do throws(SystemError) {
                 queues.append(
                     try XDPQueue(
-                        interface: index, queue: number, frameBytes: facts.frameBytes, sizes: sizes, pages: pages,
+                        interface: index, queue: number, frameBytes: sizes.frameBytes ?? facts.frameBytes, sizes: sizes, pages: pages,
                         node: node, attempts: attempts))
             } catch {
                 throw explain(error, name, rung ?? (inDriver ? .native : .generic), facts)
@@ -149,6 +150,8 @@ struct InterfaceFacts {
     let queues: UInt32
     let mtu: Int
     let station: spillway_station
+    /// The NUMA node of the card, nil where there is none to tell.
+    let node: Int?
 
     init(_ name: String, socket: Int32) throws(XDPError) {
         var request = spillway_station()
@@ -159,7 +162,19 @@ struct InterfaceFacts {
         if flags >= 0, flags & 1 /* IFF_UP */ == 0 { throw .isDown(name) }
         station = request
         queues = unsafe spillway_xdp_queues(socket, name)
+        node = Self.node(name)
         mtu = max(Int(unsafe spillway_xdp_mtu(socket, name)), 0)
+    }
+
+    private static func node(_ name: String) -> Int? {
+        let file = unsafe Glibc.open("/sys/class/net/\(name)/device/numa_node", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let count = unsafe read(file, &bytes, bytes.count)
+        // -1 on a machine with one node.
+        return Int(String(decoding: bytes.prefix(max(count, 0)).prefix { $0 > 32 }, as: UTF8.self))
+            .flatMap { $0 >= 0 ? $0 : nil }
     }
 
     /// The smaller of the kernel's two chunk sizes, if the largest frame with two VLAN tags fits.
