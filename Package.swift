@@ -28,7 +28,7 @@ let package = Package(
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
-        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool"]),
+        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "Options"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -75,11 +75,12 @@ let package = Package(
         tests("PcapngTests", "Pcapng", "Machine"),
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
-        tests("CommandLineTests", "spillway"),
+        tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport", "spillway"], path: "Tests/EndToEnd", swiftSettings: strict),
+            name: "EndToEndTests", dependencies: ["TestSupport", "spillway"], path: "Tests/EndToEnd",
+            swiftSettings: strict),
     ]
 )

@@ -27,8 +27,11 @@ public struct DestinationPlan: Sendable {
     public var name: String
     /// Where it leads, as people write it.
     public var address: String
+    /// Where batches go.
     public var outlet: Outlet
+    /// What the stream looks like.
     public var wire: Wire
+    /// The order; otherwise oldest first.
     public var newestFirst: Bool
     /// Whether segments wait for it; so it is with files as input, where the reader waits.
     public var holds: Bool
@@ -63,6 +66,7 @@ public struct EgressLimits: Sendable {
     public var guestsPerListener = 8
     /// First and longest pause before connecting again.
     public var retryFirst: UInt64 = 100_000_000
+    /// Longest pause before connecting again.
     public var retryLongest: UInt64 = 5_000_000_000
     /// Largest batch, trailer included.
     public var maximumBatchBytes: Int

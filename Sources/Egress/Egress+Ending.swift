@@ -85,7 +85,8 @@ extension Egress {
     // ---- the end of a run ----------------------------------------------------------------------------------------
 
     private mutating func isOver(now: UInt64) -> Bool {
-        if setup.abort.isSet {
+        // Inputs stop at once, too; what they encoded until then is still taken in, for the account.
+        if setup.abort.isSet, stream.inputEnded {
             abandon(.droppedDrain)
             return true
         }

@@ -29,23 +29,33 @@ internal import Synchronization
 
 /// Everything the egress thread is made of.
 public struct EgressSetup: Sendable {
+    /// The memory.
     public var pool: SegmentPool
+    /// Worker threads that fill it.
     public var workers: Int
+    /// The destinations.
     public var plans: [DestinationPlan]
     /// One set of counters per plan.
     public var counters: [Counters]
+    /// The limits they work under.
     public var limits: EgressLimits
+    /// The run.
     public var run: RunIdentity
+    /// Interfaces met so far.
     public var interfaces: InterfaceView
     /// The section header every stream begins with.
     public var sectionHeader: [UInt8]
+    /// Wakes the egress thread.
     public var wake: WakeSignal
+    /// Whether workers still run.
     public var input: InputState
     /// Set by the relay when a second signal asks to end at once.
     public var abort: StopFlag
     /// Set by the egress thread when reading on would be in vain, or when the first reader has come.
     public var stopReading: StopFlag
+    /// Set when the first reader has come.
     public var ready: StopFlag
+    /// Where our own connections are entered.
     public var ownTraffic: OwnTraffic
     /// Input are files: the reader waits, nothing is dropped while a destination makes progress.
     public var isFileInput: Bool
@@ -104,6 +114,7 @@ public struct DestinationOutcome: Sendable {
     public var wasUp: Bool
     /// Ages in nanoseconds: of information (p50, p99) and of what was delivered (p50, p99).
     public var information: (UInt64?, UInt64?)
+    /// Ages of the batches at their delivery, nanoseconds: p50, p99.
     public var live: (UInt64?, UInt64?)
     /// The output file's first failure (errno), 0 if none.
     public var fileFailure: Int32

@@ -59,6 +59,7 @@ public struct CPUSet: Sendable, Equatable, CustomStringConvertible {
         zip(words, other.words).allSatisfy { $0 & ~$1 == 0 }
     }
 
+    /// As it is written: `2-5,8`.
     public var description: String {
         var runs: [(Int, Int)] = []
         for cpu in members {

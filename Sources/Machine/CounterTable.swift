@@ -5,7 +5,7 @@
 @frozen public enum Counter: UInt8, CaseIterable, Sendable {
     // Capture threads, one block per input.
     case captured, droppedKernel, droppedRing, droppedFillRingEmpty, droppedReceiveRingFull, droppedOversize
-    case droppedRedirect, passed, otherQueues, invalidDescriptors
+    case droppedRedirect, droppedLinkType, passed, otherQueues, invalidDescriptors
     // Worker threads.
     case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
     case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
@@ -62,6 +62,8 @@
             .count(.capture, "other_queues", "other_queue_packets", "Left to the kernel: came by a queue not captured")
         case .invalidDescriptors:
             .count(.capture, "invalid_descriptors", "invalid_descriptors", "AF_XDP: frames the kernel refused to take")
+        case .droppedLinkType:
+            .drop(.capture, "link_type", "Raw IP of another version than the first packet, which decides the link type")
         case .received:
             .count(.worker, "received", "received_packets", "Packets a worker took over from capture")
         case .receivedBytes:

@@ -26,6 +26,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
         unsafe String(cString: strerror(code))
     }
 
+    /// Subject, call and reason in one line.
     public var description: String {
         subject.isEmpty ? "\(call): \(reason)" : "\(subject): \(call): \(reason)"
     }

@@ -14,7 +14,9 @@ public struct Placement: Sendable, Equatable {
 
     /// One per input that runs at the same time.
     public var lanes: [Lane]
+    /// Where the egress thread runs.
     public var egress: CPUSet
+    /// Where the control thread runs.
     public var control: CPUSet
 
     /// Decides by what was asked for and what there is.

@@ -48,7 +48,9 @@ public struct RelayOptions: Sendable {
         public var address: HostPort?
         /// The name it goes by in the report and the metrics; the address unless given. Unique within a run.
         public var name: String
+        /// What the stream looks like.
         public var wire: Wire
+        /// The order of batches.
         public var order: Order
 
         /// A destination.
@@ -62,8 +64,11 @@ public struct RelayOptions: Sendable {
 
     /// One `--listen`.
     public struct Listener: Sendable, Equatable {
+        /// Where to listen.
         public var address: HostPort
+        /// What the stream looks like.
         public var wire: Wire
+        /// The order of batches.
         public var order: Order
 
         /// A listener.
@@ -112,10 +117,13 @@ public struct RelayOptions: Sendable {
         case mirror
     }
 
+    /// Where packets come from.
     public var inputs: [Input] = []
     /// The sensor's name, a label.
     public var name = "spillway"
+    /// Every `--to`.
     public var destinations: [Destination] = []
+    /// Every `--listen`.
     public var listeners: [Listener] = []
     /// One capture file in capture order; `-` is standard output.
     public var outputFile: String?
@@ -127,24 +135,35 @@ public struct RelayOptions: Sendable {
     public var count: UInt64?
     /// Nanoseconds after which the run ends.
     public var duration: UInt64?
+    /// How fast files are read.
     public var pace = Pace.max
+    /// The rung of the capture ladder.
     public var capture = CaptureMode.auto
     /// nil: consume, but mirror on an interface that carries the default route.
     public var tap: Tap?
     /// The memory budget in bytes.
     public var memory = 512 << 20
+    /// Bytes of a segment, a power of two.
     public var segmentSize = 2 << 20
+    /// The pages segments lie on.
     public var hugepages = PageKind.auto
     /// nil: the node of the worker's CPU.
     public var numaNode: Int?
+    /// CPUs of the capture threads; nil decides by what there is.
     public var captureCPUs: CPUSet?
+    /// CPUs of the workers.
     public var workerCPUs: CPUSet?
+    /// CPU of the egress thread.
     public var egressCPUs: CPUSet?
+    /// CPU of the control thread.
     public var controlCPUs: CPUSet?
+    /// When a batch closes.
     public var batch = BatchLimits()
+    /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.
     public var drainTimeout: UInt64 = 10_000_000_000
+    /// Where metrics are served; nil for nowhere.
     public var metrics: HostPort?
     /// Where the report goes; `-` is standard output.
     public var report: String?

@@ -10,12 +10,13 @@ extension RelayRun {
     /// Watches over the run until its threads are over.
     func watch(_ signals: borrowing SignalWatch) {
         var status = StatusLine(console.progress, isLive: options.isLive)
-        var addressesRead = started
+        var nextUpkeep = Clock.monotonic()
         while !threads.isOver {
-            // Addresses come and go; listeners on any of them, and the XDP programs, go by what there is.
-            if options.isLive, Clock.monotonic() - addressesRead > 2_000_000_000 {
-                addressesRead = Clock.monotonic()
+            if Clock.monotonic() >= nextUpkeep {
+                // Old entries of our own connections go, and addresses that the machine got meanwhile come in.
+                own.expire()
                 own.refreshAddresses()
+                nextUpkeep = Clock.monotonic() + 5_000_000_000
             }
             switch signals.wait(milliseconds: 20) {
             case .some(SIGHUP): console.log("SIGHUP: there is nothing to read again yet")

@@ -70,15 +70,17 @@ extension RelayRun {
 
     // ---- capture ─ fast ring ─ worker -------------------------------------------------------------------------------
 
-    /// Registers every interface once, whatever the number of its queues. Returns their ids in the run, by place.
-    private func admitInterfaces() throws(RelayError) -> [UInt32] {
+    /// Registers every interface once, whatever the number of its queues. Returns their ids in the run, by place; none for
+    /// raw IP, whose link type the first packet decides.
+    private func admitInterfaces() throws(RelayError) -> [UInt32?] {
         try interfaces.names.indices.map { place throws(RelayError) in
             let (name, label) = interfaces.label(place, filter: options.filter)
+            if label.linkType == LinkType.rawIP.value { return nil }
             return try gate.admit(label, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
         }
     }
 
-    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>, _ ids: [UInt32]) throws(RelayError) {
+    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>, _ ids: [UInt32?]) throws(RelayError) {
         let place = placement.lanes[lane]
         if place.isMerged {
             let address = UInt(bitPattern: worker)
@@ -114,7 +116,7 @@ extension RelayRun {
     }
 
     private func startCapture(
-        _ lane: Int, _ ids: [UInt32], cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
+        _ lane: Int, _ ids: [UInt32?], cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
         whenEnded: @escaping @Sendable () -> Void
     ) throws(RelayError) {
         let stops = StopFlags(asked: stop, counted: counted, idle: idle, abort: abort)
@@ -144,20 +146,26 @@ extension RelayRun {
 extension RelayRun {
     /// The body of a capture thread over an interface, or over one of its queues.
     private func captureLive(
-        _ lane: Int, _ id: UInt32, _ stops: StopFlags, _ sink: consuming PacketSink
+        _ lane: Int, _ id: UInt32?, _ stops: StopFlags, _ sink: consuming PacketSink
     ) -> [RelayError] {
         let source = interfaces.lanes[lane]
         let problem: RelayError?
-        if let socket = interfaces.socket(source.interface), let queue = source.queue {
+        if let socket = interfaces.socket(source.interface), let queue = source.queue, let id {
             var reader = XDPReader(
                 interface: socket, place: queue.place, id: id, counters: counters.captures[lane], stops: stops,
                 sink: sink, log: console.log)
             problem = reader.run()
         } else {
+            let (name, label) = interfaces.label(source.interface, filter: options.filter)
             var reader = LiveReader(
                 interface: interfaces.take(source.interface), id: id, counters: counters.captures[lane], stops: stops,
                 sink: sink)
-            problem = reader.run()
+            problem = reader.run { (version) throws(RelayError) in
+                var settled = label
+                settled.linkType = (version == 4 ? LinkType.ipv4 : LinkType.ipv6).value
+                return try gate.admit(
+                    settled, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
+            }
         }
         return problem.map { [$0] } ?? []
     }

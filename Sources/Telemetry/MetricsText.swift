@@ -19,8 +19,11 @@ public struct MetricsText: Sendable {
 
     /// One set of counters and the labels that tell it apart from others of its scope.
     public struct Source: Sendable {
+        /// Who counts.
         public var scope: Counter.Scope
+        /// Labels of every sample, in order.
         public var labels: [(String, String)]
+        /// The figures.
         public var values: CounterSnapshot
 
         /// A source.
@@ -33,8 +36,11 @@ public struct MetricsText: Sendable {
 
     /// A figure that is not in the counter table.
     public struct Gauge: Sendable {
+        /// Name without the `spillway_` prefix.
         public var name: String
+        /// One line of documentation.
         public var help: String
+        /// Values, each with its labels.
         public var samples: [(labels: [(String, String)], value: Double)]
 
         /// A gauge; `name` without the `spillway_` prefix.

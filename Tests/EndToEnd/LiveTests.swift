@@ -10,7 +10,8 @@ struct LiveTests {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
                 let command = space.inside(
-                    "tcpdump", ["-i", "right", "-n", "-B", "16384", "-U", "-Z", "root", "-w", "\(folder)/theirs"])
+                    "tcpdump",
+                    ["-i", "right", "-n", "-B", "16384", "-c", "5000", "-Z", "root", "-w", "\(folder)/theirs"])
                 let tcpdump = try ChildProcess(command.tool, command.arguments)
                 try tcpdump.waitUntil { _, errors in errors.contains("listening on") }
                 let reader = try space.reader()
@@ -31,7 +32,6 @@ struct LiveTests {
                 let file = try Stream(readFile("\(folder)/ours"))
                 #expect(file.packets.map { number(of: $0) } == Array(0..<5000))
                 expectSame(file.packets, stream.packets, "file and stream")
-                tcpdump.send(signal: SIGINT)
                 _ = try tcpdump.wait()
                 let theirs = try packetsByTcpdump("\(folder)/theirs")
                 expectFrames(theirs, 0..<5000)

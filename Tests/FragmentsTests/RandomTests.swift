@@ -19,10 +19,11 @@ struct RandomTests {
 
     @Test(arguments: shapes) func history(_ shape: Shape) throws {
         var generator = SeededGenerator("history \(shape.testDescription)")
+        // Each integer type once or twice, the widest and the narrowest among them.
         if shape.domain == 255 { try history(shape, UInt8.self, &generator) }
-        if shape.domain <= 5_000 { try history(shape, UInt128.self, &generator) }
-        try history(shape, UInt16.self, &generator)
-        try history(shape, UInt64.self, &generator)
+        if shape.domain == 5_000 { try history(shape, UInt128.self, &generator) }
+        if shape.length == 40 { try history(shape, UInt16.self, &generator) }
+        if shape.length == 2 { try history(shape, UInt64.self, &generator) }
     }
 
     /// Grows and shrinks in turn; every result is compared at once, the whole list from time to time.

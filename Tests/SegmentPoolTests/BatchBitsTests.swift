@@ -3,7 +3,8 @@ import TestSupport
 import Testing
 
 /// A set of ordinals with words before and behind it that must not change.
-private final class GuardedBits {
+@safe private final class GuardedBits {
+    // Safe because it owns the words for as long as the bits can be reached through it.
     private let words: UnsafeMutablePointer<UInt64>
     private let count: Int
     let bits: BatchBits

@@ -81,7 +81,7 @@ struct BatchWriterTests {
                 batches.append(rig.bytes(reference))
                 if reference.ordinal == 0 { placeOfSegment.append([]) }
                 placeOfSegment[placeOfSegment.count - 1].append(reference)
-                #expect(rig.index.newest(0) != nil)
+                #expect(rig.newest(0) != nil)
                 rig.index.take(0, reference)
                 rig.index.settle(0, reference)
             }
@@ -121,7 +121,7 @@ struct BatchWriterTests {
         #expect(writer.counters.value(.batches) == UInt64(batches.count))
         #expect(writer.counters.value(.encodedBytes) == UInt64(batches.reduce(0) { $0 + $1.count }))
         // All are free but those that lie ready for the worker.
-        let inHand = 5 - rig.index.freeSegments
+        let inHand = 5 - rig.freeSegments
         #expect(inHand <= BatchIndex.segmentsPerWorker)
     }
 

@@ -22,13 +22,16 @@ struct Seeded: RandomNumberGenerator {
 }
 
 /// A pool with its index and writers in the hands of a test.
-final class PoolRig {
+@safe final class PoolRig {
+    // Safe because `room` has a place for every batch the pool can hold.
     let pool: SegmentPool
     let registry: InterfaceRegistry
     let run = RunIdentity.random()
     var index: BatchIndex
     private(set) var writers: [PoolWriter] = []
     private var rings: [Ring] = []
+    /// Where the index's callbacks put what they are given: they must not allocate.
+    private let room: UnsafeMutablePointer<BatchReference>
 
     private final class Ring {
         var producer: RingProducer<UInt32>
@@ -42,6 +45,7 @@ final class PoolRig {
         registry = try InterfaceRegistry()
         _ = registry.register(Self.interface(0))
         index = try BatchIndex(pool: pool, slots: slots, workers: workers)
+        unsafe room = .allocate(capacity: segments * pool.maximumBatches)
         let wake = try WakeSignal()
         for worker in 0..<workers {
             let ring = try SPSCRing<UInt32>(capacity: 8)
@@ -54,6 +58,8 @@ final class PoolRig {
         }
     }
 
+    deinit { unsafe room.deallocate() }
+
     /// The description of interface `number`.
     static func interface(_ number: Int) -> [UInt8] {
         StreamBlocks.interface(InterfaceLabel(linkType: 1, name: "eth\(number)"))
@@ -64,15 +70,42 @@ final class PoolRig {
 
     /// Takes in, and says what came.
     func takeIn(_ worker: Int, limit: Int = .max) -> [BatchReference] {
-        var references: [BatchReference] = []
         let pool = self.pool
-        let count = index.takeIn(worker: worker, limit: limit) { reference, packets in
-            precondition(packets == pool.packets(reference))
-            references.append(reference)
+        var (found, packets) = (0, 0)
+        let count = index.takeIn(worker: worker, limit: limit) { [room = unsafe room] reference, number in
+            unsafe room[found] = reference
+            found += 1
+            packets += Int(number)
         }
-        precondition(count == references.count)
+        let references = (0..<found).map { unsafe room[$0] }
+        precondition(count == found && packets == references.reduce(0) { $0 + Int(pool.packets($1)) })
         return references
     }
+
+    /// Takes a segment away from a slot, and says which batches and packets are lost.
+    func evict(_ slot: Int, from segment: UInt32) -> (lost: [BatchReference], packets: Int) {
+        var (found, packets) = (0, 0)
+        index.evict(slot, from: segment) { [room = unsafe room] reference, number in
+            unsafe room[found] = reference
+            found += 1
+            packets += Int(number)
+        }
+        return ((0..<found).map { unsafe room[$0] }, packets)
+    }
+
+    // What the index says, as values that an expectation can hold.
+    func newest(_ slot: Int) -> BatchReference? { index.newest(slot) }
+    func oldest(_ slot: Int) -> BatchReference? { index.oldest(slot) }
+    func isDrained(_ slot: Int) -> Bool { index.isDrained(slot) }
+    func isJoined(_ slot: Int) -> Bool { index.isJoined(slot) }
+    func inFlight(_ slot: Int, in segment: UInt32) -> UInt32 { index.inFlight(slot, in: segment) }
+    func leave(_ slot: Int) -> UInt64 { index.leave(slot) }
+    func hasTakenInAll(_ worker: Int) -> Bool { index.hasTakenInAll(worker: worker) }
+    func wantsSegment(_ worker: Int) -> Bool { index.wantsSegment(worker: worker) }
+    func isShort(_ worker: Int) -> Bool { index.isShort(worker: worker) }
+    func victim(evenHeld: Bool) -> UInt32? { index.victim(evenHeld: evenHeld) }
+    func victim(owedOnlyTo mask: UInt64) -> UInt32? { index.victim(owedOnlyTo: mask) }
+    var freeSegments: Int { index.freeSegments }
 
     /// The bytes of a batch now.
     func bytes(_ reference: BatchReference) -> [UInt8] { unsafe Array(pool.batch(reference)) }

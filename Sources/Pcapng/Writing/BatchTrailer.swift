@@ -37,11 +37,13 @@ public struct BatchTrailer: BitwiseCopyable, Equatable, Sendable {
     /// Format version written.
     public static var version: UInt16 { @_noLocks @inlinable get { 1 } }
 
+    /// None are defined yet.
     public var flags: UInt16 = 0
     /// Number of the worker within its run.
     public var worker: UInt16 = 0
     /// Number of the lane within its run.
     public var lane: UInt16 = 0
+    /// The run it was made in.
     public var run: RunIdentity
     /// Dense within (run, worker, lane), from 0.
     public var number: UInt64 = 0
@@ -53,11 +55,13 @@ public struct BatchTrailer: BitwiseCopyable, Equatable, Sendable {
     public var recordBytes: UInt32 = 0
     /// CRC32C of the interface description blocks that the records refer to.
     public var interfaceCRC: UInt32 = 0
-    /// Least and greatest packet time, nanoseconds since 1970 UTC.
+    /// Least packet time, nanoseconds since 1970 UTC.
     public var leastTime: UInt64 = 0
+    /// Greatest packet time, nanoseconds since 1970 UTC.
     public var greatestTime: UInt64 = 0
-    /// First and last arrival, nanoseconds since 1970 UTC.
+    /// First arrival, nanoseconds since 1970 UTC.
     public var firstArrival: UInt64 = 0
+    /// Last arrival, nanoseconds since 1970 UTC; what order goes by.
     public var lastArrival: UInt64 = 0
 
     /// A trailer of this run with everything else zero.

@@ -18,5 +18,5 @@ public enum BlockType {
 }
 
 #if _endian(big)
-#error("records are written little endian by plain stores; a big-endian machine needs byte swaps here")
+    #error("records are written little endian by plain stores; a big-endian machine needs byte swaps here")
 #endif

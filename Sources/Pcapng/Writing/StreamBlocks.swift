@@ -2,11 +2,15 @@
 public struct InterfaceLabel: Sendable, Equatable {
     /// Link type (LINKTYPE_ number); never 101.
     public var linkType: UInt16
+    /// Name of the device (if_name).
     public var name: String?
+    /// Description of the device (if_description).
     public var summary: String?
     /// Capture filter in libpcap's language.
     public var filter: String?
+    /// Hardware of the interface (if_hardware).
     public var hardware: String?
+    /// Operating system of the capturing machine (if_os).
     public var system: String?
     /// Bytes of frame check sequence at the end of each packet, if known.
     public var fcsLength: UInt8?

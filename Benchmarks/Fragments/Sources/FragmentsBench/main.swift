@@ -34,6 +34,12 @@ typealias List = RangeList<UInt64>
     return list.count
 }
 
+@inline(never) func appendTogether(_ ranges: [Range<UInt64>]) throws -> Int {
+    var list = List()
+    try list.append(contentsOf: ranges)
+    return list.count
+}
+
 @inline(never) func eraseSingly(_ list: List, _ ranges: [Range<UInt64>]) throws -> Int {
     var list = list
     for range in ranges { try list.erase(range) }
@@ -75,6 +81,9 @@ func insertions(_ size: Int) throws {
     }
     try measure("append", size, operations: total) {
         try (0..<rounds).reduce(0) { sum, _ in try sum + appendToList(ordered) }
+    }
+    try measure("append-together", size, operations: total) {
+        try (0..<rounds).reduce(0) { sum, _ in try sum + appendTogether(ordered) }
     }
 }
 
