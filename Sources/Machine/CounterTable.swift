@@ -57,7 +57,7 @@
         case .droppedRedirect:
             .drop(.capture, "redirect", "AF_XDP: the kernel could not give the packet from the program to the socket")
         case .passed:
-            .count(.capture, "passed", "passed_packets", "Left to the kernel: our connections and neighbours' questions")
+            .count(.capture, "passed", "passed_packets", "Left to the kernel: ours, and neighbours' questions for us")
         case .otherQueues:
             .count(.capture, "other_queues", "other_queue_packets", "Left to the kernel: came by a queue not captured")
         case .invalidDescriptors:

@@ -181,7 +181,7 @@ public struct RunOptions: Sendable {
 
     /// AF_XDP takes packets from the stack, a packet socket never does.
     private func checkTap(_ settings: Settings) throws(OptionError) {
-        guard let capture, let tap, let (one, other) = both(settings.last(.capture), settings.last(.tap)) else { return }
+        guard let capture, let tap, let one = settings.last(.capture), let other = settings.last(.tap) else { return }
         switch (capture, tap) {
         case (.auto, _), (.afPacket, .mirror), (.zeroCopy, .consume), (.native, .consume), (.generic, .consume): return
         default:
@@ -189,10 +189,6 @@ public struct RunOptions: Sendable {
                 "\(one.quotation) and \(other.quotation): AF_XDP takes packets from the stack (consume), af-packet"
                     + " leaves them to it (mirror); leave one of the two options out")
         }
-    }
-
-    private func both(_ one: Setting?, _ other: Setting?) -> (Setting, Setting)? {
-        if let one, let other { (one, other) } else { nil }
     }
 
     /// Options for the other kind of input: a mistake on the command line, but fine in a file or an environment that

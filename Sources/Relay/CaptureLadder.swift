@@ -14,7 +14,9 @@ enum CaptureLadder {
     static func choose(_ name: String, _ queues: [UInt32]?, _ options: RelayOptions) throws(RelayError) -> Choice {
         let rung = XDPRung(options.capture)
         if options.capture == .afPacket { return try packets(name, queues, "as asked for") }
-        if options.tap == .mirror { return try packets(name, queues, "because a mirror leaves everything to the stack") }
+        if options.tap == .mirror {
+            return try packets(name, queues, "because a mirror leaves everything to the stack")
+        }
         if options.tap == nil, DefaultRoute.isCarried(by: name) {
             let reason = "it carries the default route, and AF_XDP would take everything from the stack"
             if rung != nil || queues != nil {

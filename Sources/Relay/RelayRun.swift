@@ -52,7 +52,8 @@ final class RelayRun: Sendable {
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         self.limits = limits
-        let budget = try MemoryBudget(options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
+        let budget = try MemoryBudget(
+            options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
             limits: limits)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])

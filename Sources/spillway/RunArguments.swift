@@ -7,7 +7,8 @@ import Options
 struct InputArguments: ParsableArguments {
     @Option(
         name: [.customShort("i", allowingJoined: true), .customLong("interface")],
-        help: ArgumentHelp("Capture on this interface, or on some of its receive queues (several allowed).",
+        help: ArgumentHelp(
+            "Capture on this interface, or on some of its receive queues (several allowed).",
             valueName: "iface[@queues]"))
     var interface: [String] = []
 

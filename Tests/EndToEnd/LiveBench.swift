@@ -26,7 +26,8 @@ extension NetworkNamespace {
 
     /// A relay that captures inside through packet sockets, once it does.
     func relay(_ arguments: [String], captures: Int = 1) throws -> RunningRelay {
-        let running = try RunningRelay(arguments + ["--capture", "af-packet"], namespace: self)
+        let packetSockets = arguments.contains("--capture") ? [] : ["--capture", "af-packet"]
+        let running = try RunningRelay(arguments + packetSockets, namespace: self)
         do {
             try waitForCaptures(captures)
         } catch {

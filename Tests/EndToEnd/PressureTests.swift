@@ -58,7 +58,7 @@ struct PressureTests {
         try withNetworkNamespace { space in
             let reader = try space.reader(.stalled, receiveBuffer: 4096)
             let arguments = [
-                "-i", "right", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to", reader.address,
+                "-i", "right", "--capture", "af-packet", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to", reader.address,
             ]
             let memory = try leastMemory(arguments, namespace: space)
             let running = try space.relay(arguments + ["--memory", memory])

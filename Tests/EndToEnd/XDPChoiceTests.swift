@@ -54,7 +54,8 @@ struct XDPChoiceTests {
                     __attribute__((section("license"), used)) char terms[] = "GPL";
                     """
                 try writeFile("\(folder)/other.c", Array(source.utf8))
-                try run("clang", ["-target", "bpf", "-O2", "-c", "\(folder)/other.c", "-o", "\(folder)/other.o"]).checked()
+                try run("clang", ["-target", "bpf", "-O2", "-c", "\(folder)/other.c", "-o", "\(folder)/other.o"])
+                    .checked()
                 try space.ip("link", "set", "right", "xdp", "obj", "\(folder)/other.o", "sec", "xdp")
                 let before = try #require(try space.xdpProgram("right"))
                 let refused = try RunningRelay(

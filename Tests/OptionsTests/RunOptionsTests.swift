@@ -131,8 +131,14 @@ struct RunOptionsTests {
             ([.read: ["a"], .to: ["null"], .tap: ["mirror"]], ["--tap mirror", "-i"]),
             ([.read: ["a"], .to: ["null"], .capture: ["auto"]], ["--capture auto", "-i"]),
             ([.interface: ["e"], .to: ["null"], .pace: ["max"]], ["--pace max", "-r"]),
-            ([.interface: ["e"], .to: ["null"], .capture: ["af-packet"], .tap: ["consume"]], ["af-packet", "--tap consume"]),
-            ([.interface: ["e"], .to: ["null"], .capture: ["xdp-native"], .tap: ["mirror"]], ["xdp-native", "mirror"]),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["af-packet"], .tap: ["consume"]],
+                ["af-packet", "--tap consume"]
+            ),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["xdp-native"], .tap: ["mirror"]],
+                ["xdp-native", "mirror"]
+            ),
         ] as [([RunOption: [String]], [String])])
     func combination(values: [RunOption: [String]], words: [String]) {
         let error = #expect(throws: OptionError.self) {

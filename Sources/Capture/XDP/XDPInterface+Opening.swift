@@ -104,7 +104,8 @@ extension XDPInterface {
             do throws(SystemError) {
                 queues.append(
                     try XDPQueue(
-                        interface: index, queue: number, frameBytes: sizes.frameBytes ?? facts.frameBytes, sizes: sizes, pages: pages,
+                        interface: index, queue: number, frameBytes: sizes.frameBytes ?? facts.frameBytes, sizes: sizes,
+                        pages: pages,
                         node: node, attempts: attempts))
             } catch {
                 throw explain(error, name, rung ?? (inDriver ? .native : .generic), facts)

@@ -181,7 +181,8 @@ import Synchronization
         // In copy mode a lost packet counts as dropped whether there was no frame or it was too large, and the former
         // counts as an empty fill ring too. With several buffers nothing is too large. A zero-copy driver loses packets
         // for want of frames before the program sees them.
-        let forWantOfFrames = takesFragments ? counts.rx_dropped : min(counts.rx_fill_ring_empty_descs, counts.rx_dropped)
+        let forWantOfFrames =
+            takesFragments ? counts.rx_dropped : min(counts.rx_fill_ring_empty_descs, counts.rx_dropped)
         losses.fillRingEmpty = isZeroCopy ? 0 : forWantOfFrames
         losses.oversize = counts.rx_dropped &- losses.fillRingEmpty
         return losses
