@@ -209,6 +209,28 @@ int spillway_xdp_station(int socket, const char *name, struct spillway_station *
     return request.ifr_hwaddr.sa_family;
 }
 
+static int spillway_xdp_flag_value(int socket, const char *name, struct ethtool_value *value) {
+    struct ifreq request = {0};
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    request.ifr_data = (char *)value;
+    return ioctl(socket, SIOCETHTOOL, &request) == 0 ? 0 : errno;
+}
+
+int spillway_xdp_strips_tags(int socket, const char *name) {
+    struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
+    const int status = spillway_xdp_flag_value(socket, name, &value);
+    return status ? -status : (value.data & ETH_FLAG_RXVLAN) != 0;
+}
+
+int spillway_xdp_strip_tags(int socket, const char *name, _Bool strips) {
+    struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
+    const int status = spillway_xdp_flag_value(socket, name, &value);
+    if (status) return status;
+    value.cmd = ETHTOOL_SFLAGS;
+    value.data = strips ? value.data | ETH_FLAG_RXVLAN : value.data & ~(uint32_t)ETH_FLAG_RXVLAN;
+    return spillway_xdp_flag_value(socket, name, &value);
+}
+
 int spillway_xdp_promiscuous(int interface) {
     const int socket_number = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (socket_number < 0) return -errno;

@@ -56,7 +56,10 @@ enum CaptureLadder {
         let large =
             socket.takesFragments
             ? "packets of any size" : "packets of up to \(socket.frameRoom) bytes, larger ones are dropped{oversize}"
-        return (socket.leftover.map { [$0] } ?? []) + [
+        let tags =
+            socket.losesTags
+            ? ["\(socket.name): the card takes VLAN tags out of frames and cannot be told not to; they are lost"] : []
+        return (socket.leftover.map { [$0] } ?? []) + tags + [
             "capture on \(socket.name): \(socket.rung.rawValue), queues \(numbers), \(large);"
                 + " the stack sees only its own neighbours and our connections"
         ]

@@ -76,6 +76,11 @@ internal import Synchronization
         for socket in sockets { socket?.feed(from: own) }
     }
 
+    /// Has the programs know what has changed about their interfaces. For the control plane, now and then.
+    func refresh() {
+        for socket in sockets { socket?.refreshStation() }
+    }
+
     /// Looks at an interface without taking it.
     func label(_ place: Int, filter: String?) -> (name: String, label: InterfaceLabel) {
         if let socket = sockets[place] { return (socket.name, socket.label(filter: filter)) }

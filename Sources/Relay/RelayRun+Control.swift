@@ -16,6 +16,7 @@ extension RelayRun {
                 // Old entries of our own connections go, and addresses that the machine got meanwhile come in.
                 own.expire()
                 own.refreshAddresses()
+                interfaces.refresh()
                 nextUpkeep = Clock.monotonic() + 5_000_000_000
             }
             switch signals.wait(milliseconds: 20) {

@@ -92,6 +92,65 @@ struct XDPChoiceTests {
         }
     }
 
+    @Test("A port of the bridge that carries the default route is mirrored too")
+    func bridge() throws {
+        try withNetworkNamespace { space in
+            try space.ip("link", "add", "bridge0", "type", "bridge")
+            try space.ip("link", "set", "right", "master", "bridge0")
+            try space.ip("link", "set", "bridge0", "up")
+            try space.ip("address", "add", "10.77.0.1/24", "dev", "bridge0")
+            try space.ip("route", "add", "default", "via", "10.77.0.2")
+            let running = try RunningRelay(["-i", "right", "--to", "null"], namespace: space)
+            try space.waitForCaptures()
+            try stop(running).expect(exits: 0, naming: ["af-packet", "default route"])
+            let other = try space.xdpRelay(["-i", "left", "--to", "null"])
+            try stop(other).expect(exits: 0, naming: ["xdp-native"])
+        }
+    }
+
+    @Test("Two interfaces in one run; when the second one cannot be had, the first is left as it was")
+    func twoInterfaces() throws {
+        try withNetworkNamespace { space in
+            let reader = try space.reader()
+            let running = try space.xdpRelay(
+                ["-i", "left", "-i", "right", "--memory", "96M", "--to", reader.address], queues: 2)
+            try space.send(0..<1000)
+            try space.send(1000..<3000, from: "right")
+            try reader.waitFor(packets: 3000)
+            let result = try stop(running)
+            result.expect(exits: 0)
+            try expectLedger(result, captured: 3000, encoded: 3000)
+            try reader.waitForEnd()
+            let stream = try Stream(reader.streams[0])
+            let arrived = zip(stream.packetInterfaces, stream.packets)
+            for (name, numbers) in [("right", 0..<1000), ("left", 1000..<3000)] {
+                expectFrames(arrived.filter { stream.interfaces[Int($0.0)] == name }.map(\.1), numbers)
+            }
+            let failed = try RunningRelay(["-i", "right", "-i", "nowhere0", "--to", "null"], namespace: space).finish()
+            failed.expect(exits: 66, naming: ["nowhere0"])
+            for name in ["left", "right"] { #expect(try space.xdpProgram(name) == nil) }
+        }
+    }
+
+    @Test("Promiscuous mode and the card's handling of VLAN tags are set, and as before afterwards")
+    func restored() throws {
+        try requireTool("ethtool")
+        try withNetworkNamespace { space in
+            func state() throws -> [String] {
+                let command = space.inside("ethtool", ["-k", "right"])
+                let features = try run(command.tool, command.arguments).checked().outputLines
+                let promiscuity = try space.ip("-d", "link", "show", "right").outputText.split(separator: " ")
+                let place = try #require(promiscuity.firstIndex(of: "promiscuity"))
+                return features.filter { $0.hasPrefix("rx-vlan-offload") } + [String(promiscuity[place + 1])]
+            }
+            #expect(try state() == ["rx-vlan-offload: on", "0"])
+            let running = try space.xdpRelay(["-i", "right", "--to", "null"])
+            #expect(try state() == ["rx-vlan-offload: off", "1"])
+            try stop(running).expect(exits: 0)
+            #expect(try state() == ["rx-vlan-offload: on", "0"])
+        }
+    }
+
     @Test("Two receive queues, two threads: together they have every frame; one of them alone leaves the other's")
     func queues() throws {
         try requireTool("ethtool")

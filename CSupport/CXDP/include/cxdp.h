@@ -107,6 +107,12 @@ int spillway_xdp_mtu(int socket, const char *name);
 /// Its station address and hardware type (ARPHRD_), or -errno.
 int spillway_xdp_station(int socket, const char *name, struct spillway_station *station);
 
+/// Whether the card takes VLAN tags out of frames (ethtool's rxvlan): 1 or 0, or -errno.
+int spillway_xdp_strips_tags(int socket, const char *name);
+
+/// Has the card take VLAN tags out of frames, or leave them in. 0, or an errno.
+int spillway_xdp_strip_tags(int socket, const char *name, _Bool strips);
+
 /// A packet socket that receives nothing and makes the interface take frames for other stations too (packet(7)) as
 /// long as it is open. The socket, or -errno.
 int spillway_xdp_promiscuous(int interface);

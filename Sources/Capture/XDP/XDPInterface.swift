@@ -23,6 +23,8 @@ import Synchronization
     public let takesFragments: Bool
     /// Bytes that one buffer holds.
     public let frameRoom: Int
+    /// Whether the card goes on taking VLAN tags out of frames, because it cannot be told not to: they are lost.
+    public let losesTags: Bool
     /// What was cleared away before, for the log; nil if there was nothing.
     public let leftover: String?
     let index: UInt32
@@ -31,6 +33,8 @@ import Synchronization
     private let claim: OwnedDescriptor
     private let promiscuous: OwnedDescriptor
     private let processors: Int
+    /// Whether the card took tags out before, and is to do so again.
+    private let stripsAfterwards: Mutex<Bool>
 
     init(
         _ name: String, index: UInt32, rung: XDPRung, leftover: String?, program: consuming XDPProgram,
@@ -43,6 +47,10 @@ import Synchronization
         self.queues = queues
         self.claim = claim
         self.promiscuous = promiscuous
+        let strips = unsafe spillway_xdp_strips_tags(self.claim.number, name) == 1
+        let isLeft = unsafe strips && spillway_xdp_strip_tags(self.claim.number, name, false) != 0
+        losesTags = isLeft
+        stripsAfterwards = Mutex(strips && !isLeft)
         processors = Int(spillway_xdp_processors())
     }
 
@@ -81,7 +89,22 @@ import Synchronization
     }
 
     /// Detaches the program: nothing arrives any more at any queue. What arrived before can still be read.
-    public func stopArrivals() { program.withLock { $0.detach() } }
+    public func stopArrivals() {
+        program.withLock { $0.detach() }
+        stripsAfterwards.withLock { strips in
+            if strips { _ = unsafe spillway_xdp_strip_tags(claim.number, name, true) }
+            strips = false
+        }
+    }
+
+    /// Tells the program the station address the interface has now. For the control plane, now and then.
+    public func refreshStation() {
+        var station = spillway_station()
+        guard unsafe spillway_xdp_station(claim.number, name, &station) >= 0 else { return }
+        program.withLock { program in
+            do throws(SystemError) { try program.setStation(station) } catch {}
+        }
+    }
 
     /// Has the program know our own connections, from now on.
     public func feed(from own: OwnTraffic) {
