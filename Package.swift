@@ -12,9 +12,12 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Files in a module's folder that are no sources.
+let documents = ["Fragments": ["README.md"]]
+
 /// A module of Sources/. A module imports only what stands above it here.
 func module(_ name: String, _ dependencies: Target.Dependency...) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+    .target(name: name, dependencies: dependencies, exclude: documents[name] ?? [], swiftSettings: strict)
 }
 
 /// The tests of one module.
@@ -80,7 +83,7 @@ let package = Package(
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["TestSupport", "spillway"], path: "Tests/EndToEnd",
+            name: "EndToEndTests", dependencies: ["Machine", "TestSupport", "spillway"], path: "Tests/EndToEnd",
             swiftSettings: strict),
     ]
 )

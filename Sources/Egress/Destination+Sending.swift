@@ -175,6 +175,8 @@ extension Destination {
             ages.delivered(arrival: entry.arrival, utc: utc)
             settled += 1
         }
+        // Only a reader that takes batches is worth coming back to soon; one that closes at once is not.
+        if settled > 0 { pause = 0 }
         return settled
     }
 

@@ -134,7 +134,6 @@ extension Egress {
         unsafe connections[place].state = .up
         unsafe connections[place].isWritable = true
         unsafe connections[place].wasUp = true
-        unsafe connections[place].pause = 0
         unsafe connections[place].lastProgress = now
         unsafe connections[place].statisticsAt = now &+ setup.limits.statisticsInterval
     }

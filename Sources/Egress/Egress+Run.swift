@@ -51,10 +51,6 @@ extension Egress {
             unsafe index.join(files[place].slot, holds: files[place].holds)
             unsafe index.pin(files[place].slot)
         }
-        for worker in 0..<workers {
-            let ring = unsafe freeRings + worker
-            while unsafe index.handOut(to: worker, through: &ring.pointee) {}
-        }
     }
 
     // ---- events --------------------------------------------------------------------------------------------------

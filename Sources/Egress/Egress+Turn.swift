@@ -71,10 +71,12 @@ extension Egress {
     @_noLocks private mutating func supplySegments() -> Int {
         var moved = 0
         var worker = 0
+        if poolGrows { poolGrows = index.admitTouched() }
         while worker < workers {
             let ring = unsafe freeRings + worker
             while unsafe index.handOut(to: worker, through: &ring.pointee) { moved += 1 }
-            if index.isShort(worker: worker), index.freeSegments == 0, makeRoom() {
+            // While segments are still being touched there is a better way than taking one from somebody.
+            if !poolGrows, index.isShort(worker: worker), index.freeSegments == 0, makeRoom() {
                 moved += 1
                 continue
             }

@@ -10,11 +10,11 @@ internal import SegmentPool
 /// is in the control part and runs between turns.
 @safe public struct Egress: ~Copyable, @unchecked Sendable {
     // Safe because everything behind its pointers is owned by the one thread that calls `run`.
+    let connections: UnsafeMutablePointer<Destination>
+    let connectionCount: Int
     let setup: EgressSetup
     var index: BatchIndex
     var stream: StreamContext
-    let connections: UnsafeMutablePointer<Destination>
-    let connectionCount: Int
     let files: UnsafeMutablePointer<FileDestination>
     let fileCount: Int
     let nulls: UnsafeMutablePointer<Counters>
@@ -28,6 +28,8 @@ internal import SegmentPool
     let fileScratch: MemoryRegion
     /// Holders that were owed something and made no progress for the drain time, one bit per slot.
     var stalled: UInt64 = 0
+    /// Segments are still being touched.
+    var poolGrows = true
     /// Control-plane times (monotonic).
     var nextManaged: UInt64 = 0
     var nextStatistics: UInt64 = 0
@@ -87,6 +89,11 @@ internal import SegmentPool
         unsafe (self.freeRings, self.workers) = (freeRings, workers)
         holdsBack = setup.isFileInput || !setup.dropOldest
         (drainTimeout, utcOffset, self.epoll) = (setup.limits.drainTimeout, setup.utcOffset, epoll)
+        // Before the thread runs: what is captured meanwhile needs room.
+        for worker in 0..<workers {
+            let ring = unsafe freeRings + worker
+            while unsafe self.index.handOut(to: worker, through: &ring.pointee) {}
+        }
     }
 }
 
@@ -127,10 +134,11 @@ extension FileDestination {
         let address = UInt(bitPattern: writer)
         let ended = StopFlag()
         // Not joined: `ended` says when it is over, and the process may end before a hanging disk answers.
-        _ = try PinnedThread(name: "file", cpus: nil) {
+        let thread = try PinnedThread(name: "file", cpus: nil) {
             unsafe UnsafeMutablePointer<FileWriter>(bitPattern: address)!.pointee.run()
             ended.set()
         }
+        thread.detach()
         return FileDestination(
             slot: slot, plan: plan, holds: what.holds, counters: counters, jobs: jobs.makeProducer(),
             results: results.makeConsumer(), work: work, ended: ended)

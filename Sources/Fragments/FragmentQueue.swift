@@ -4,30 +4,30 @@
 /// wherever it stands, and the rest is served from the front.
 public struct FragmentQueue<Bound: FragmentBound, Payload: PayloadTraits> {
     /// Entries before `head` have been popped; they never make up more than half.
-    private var entries: [Fragment<Bound, Payload>] = []
-    private var head = 0
+    @usableFromInline var entries: [Fragment<Bound, Payload>] = []
+    @usableFromInline var head = 0
 
     /// An empty queue. O(1)
-    public init() {}
+    @inlinable public init() {}
 
     /// A queue of the fragments of a sequence; empty ones are left out. O(m)
-    public init(_ fragments: some Sequence<Fragment<Bound, Payload>>) { append(contentsOf: fragments) }
+    @inlinable public init(_ fragments: some Sequence<Fragment<Bound, Payload>>) { append(contentsOf: fragments) }
 
     /// The sum of the lengths of all entries, overlapping ones counted twice; it wraps around. O(n)
-    public var lengthSum: Bound { reduce(0) { $0 &+ $1.length } }
+    @inlinable public var lengthSum: Bound { reduce(0) { $0 &+ $1.length } }
 
     /// Puts a fragment at the back; an empty one is left out. O(1), amortised
-    public mutating func append(_ fragment: Fragment<Bound, Payload>) {
+    @inlinable public mutating func append(_ fragment: Fragment<Bound, Payload>) {
         if !fragment.isEmpty { entries.append(fragment) }
     }
 
     /// Puts fragments at the back, in order; empty ones are left out. O(m)
-    public mutating func append(contentsOf fragments: some Sequence<Fragment<Bound, Payload>>) {
+    @inlinable public mutating func append(contentsOf fragments: some Sequence<Fragment<Bound, Payload>>) {
         entries.append(contentsOf: fragments.lazy.filter { !$0.isEmpty })
     }
 
     /// Takes the fragment at the front; nil when the queue is empty. O(1), amortised
-    public mutating func popFirst() -> Fragment<Bound, Payload>? {
+    @inlinable public mutating func popFirst() -> Fragment<Bound, Payload>? {
         guard head < entries.count else { return nil }
         let first = entries[head]
         head += 1
@@ -38,7 +38,7 @@ public struct FragmentQueue<Bound: FragmentBound, Payload: PayloadTraits> {
     /// Removes entry number `index` and returns it. O(n)
     ///
     /// - Precondition: `index` is below `count`.
-    @discardableResult
+    @inlinable @discardableResult
     public mutating func remove(at index: Int) -> Fragment<Bound, Payload> {
         precondition(index >= 0 && index < count, "index out of range")
         return entries.remove(at: head + index)
@@ -49,7 +49,7 @@ public struct FragmentQueue<Bound: FragmentBound, Payload: PayloadTraits> {
     ///
     /// - Returns: the sum of the lengths removed, of overlapping entries counted each; it wraps around.
     /// - Complexity: O(n)
-    @discardableResult
+    @inlinable @discardableResult
     public mutating func erase(_ range: Range<Bound>) -> Bound {
         if range.isEmpty { return 0 }
         var kept: [Fragment<Bound, Payload>] = []
@@ -75,30 +75,30 @@ public struct FragmentQueue<Bound: FragmentBound, Payload: PayloadTraits> {
     /// Removes every range of a list, one after the other. O(n m)
     ///
     /// - Returns: the sum of the lengths removed.
-    @discardableResult
+    @inlinable @discardableResult
     public mutating func erase<Other>(contentsOf list: FragmentList<Bound, Other>) -> Bound {
         list.reduce(0) { $0 &+ erase($1.range) }
     }
 
     /// Removes every entry that overlaps a range and returns these, whole and in order. O(n)
-    public mutating func extract(_ range: Range<Bound>) -> [Fragment<Bound, Payload>] {
+    @inlinable public mutating func extract(_ range: Range<Bound>) -> [Fragment<Bound, Payload>] {
         let extracted = filter { $0.overlaps(range) }
         if !extracted.isEmpty { replace(filter { !$0.overlaps(range) }) }
         return extracted
     }
 
     /// Removes all entries. O(n)
-    public mutating func removeAll() { replace([]) }
+    @inlinable public mutating func removeAll() { replace([]) }
 
     /// Exchanges the contents of two queues. O(1); it cannot fail.
-    public mutating func swap(with other: inout FragmentQueue) { Swift.swap(&self, &other) }
+    @inlinable public mutating func swap(with other: inout FragmentQueue) { Swift.swap(&self, &other) }
 
-    private mutating func replace(_ entries: [Fragment<Bound, Payload>]) {
+    @inlinable mutating func replace(_ entries: [Fragment<Bound, Payload>]) {
         self.entries = entries
         head = 0
     }
 
-    private mutating func dropPopped() {
+    @inlinable mutating func dropPopped() {
         entries.removeFirst(head)
         head = 0
     }
@@ -107,11 +107,11 @@ public struct FragmentQueue<Bound: FragmentBound, Payload: PayloadTraits> {
 /// Numbered from 0 at the front. All O(1).
 extension FragmentQueue: RandomAccessCollection {
     /// Zero.
-    public var startIndex: Int { 0 }
+    @inlinable public var startIndex: Int { 0 }
     /// The number of entries.
-    public var endIndex: Int { entries.count - head }
+    @inlinable public var endIndex: Int { entries.count - head }
     /// Entry number `index` from the front.
-    public subscript(index: Int) -> Fragment<Bound, Payload> {
+    @inlinable public subscript(index: Int) -> Fragment<Bound, Payload> {
         precondition(index >= 0 && index < count, "index out of range")
         return entries[head + index]
     }
@@ -119,19 +119,19 @@ extension FragmentQueue: RandomAccessCollection {
 
 extension FragmentQueue where Payload == NoPayload {
     /// Puts a range at the back; an empty one is left out. O(1), amortised
-    public mutating func append(_ range: Range<Bound>) { append(Fragment(range)) }
+    @inlinable public mutating func append(_ range: Range<Bound>) { append(Fragment(range)) }
 }
 
 extension FragmentQueue: Sendable where Payload: Sendable {}
 
 extension FragmentQueue: Equatable where Payload: Equatable {
     /// Whether both hold the same fragments in the same order. O(n)
-    public static func == (left: FragmentQueue, right: FragmentQueue) -> Bool { left.elementsEqual(right) }
+    @inlinable public static func == (left: FragmentQueue, right: FragmentQueue) -> Bool { left.elementsEqual(right) }
 }
 
 extension FragmentQueue: Hashable where Payload: Hashable {
     /// Feeds the number of entries and each of them. O(n)
-    public func hash(into hasher: inout Hasher) {
+    @inlinable public func hash(into hasher: inout Hasher) {
         hasher.combine(count)
         for entry in self { hasher.combine(entry) }
     }
@@ -139,5 +139,5 @@ extension FragmentQueue: Hashable where Payload: Hashable {
 
 extension FragmentQueue: CustomStringConvertible {
     /// The entries in brackets, from the front. O(n)
-    public var description: String { "[" + map { "\($0)" }.joined(separator: ", ") + "]" }
+    @inlinable public var description: String { "[" + map { "\($0)" }.joined(separator: ", ") + "]" }
 }

@@ -104,28 +104,30 @@ extension PayloadTraits where Self: Equatable {
 /// Collects the fragments that a merge puts in place of a run, and joins those that may be one.
 public struct MergedRun<Bound: FragmentBound, Payload: PayloadTraits> {
     /// The fragments so far.
-    public private(set) var fragments: [Fragment<Bound, Payload>] = []
+    @inlinable public var fragments: [Fragment<Bound, Payload>] { stored }
+    @usableFromInline var stored: [Fragment<Bound, Payload>] = []
     /// False as soon as a fragment was appended that does not begin where the last one ended.
-    public private(set) var isContiguous = true
+    @inlinable public var isContiguous: Bool { !isBroken }
+    @usableFromInline var isBroken = false
 
     /// An empty result.
-    public init() {}
+    @inlinable public init() {}
 
     /// Adds the next fragment, which must begin where the last one ended. An empty one is left out.
     ///
     /// - Complexity: O(1), amortised.
-    public mutating func append(_ fragment: Fragment<Bound, Payload>) {
+    @inlinable public mutating func append(_ fragment: Fragment<Bound, Payload>) {
         if fragment.isEmpty { return }
-        guard let last = fragments.last else {
-            fragments.append(fragment)
+        guard let last = stored.last else {
+            stored.append(fragment)
             return
         }
-        if last.upperBound != fragment.lowerBound { isContiguous = false }
+        if last.upperBound != fragment.lowerBound { isBroken = true }
         if Payload.mergesAlways || Payload.mayMerge(last, fragment) {
             let joined = last.lowerBound..<max(last.upperBound, fragment.upperBound)
-            fragments[fragments.count - 1] = Fragment(unchecked: joined, last.payload)
+            stored[stored.count - 1] = Fragment(unchecked: joined, last.payload)
         } else {
-            fragments.append(fragment)
+            stored.append(fragment)
         }
     }
 }

@@ -28,26 +28,33 @@ public enum PageKind: String, Sendable, CaseIterable {
     /// What was granted (never `.auto`).
     public let pages: PageKind
 
-    /// Allocates and touches zeroed memory.
+    /// Allocates zeroed memory and, unless that is left for later, touches it.
     ///
     /// - Parameters:
     ///   - byteCount: rounded up to the granted page size.
     ///   - pages: `.auto` falls back from 2 MiB pages to transparent to ordinary ones; a named kind is required.
     ///   - node: NUMA node to place it on, or nil for the kernel's choice.
-    public init(byteCount: Int, pages: PageKind, node: Int? = nil) throws(SystemError) {
+    ///   - touched: whether to touch all of it now; otherwise call `touch` before a byte is used.
+    public init(
+        byteCount: Int, pages: PageKind, node: Int? = nil, touched: Bool = true
+    ) throws(SystemError) {
         let (base, length, granted) = try unsafe Self.map(byteCount, pages)
         unsafe (self.base, self.byteCount, self.pages) = (base, length, granted)
         try bind(to: node)
-        try touch()
+        if touched { try touch(from: 0, byteCount: self.byteCount) }
     }
 
-    /// Touches every page once, so that no page fault, and no lack of memory, can surprise the data plane later.
-    private func touch() throws(SystemError) {
+    /// Touches every page of a part once, so that no page fault, and no lack of memory, can surprise the data plane later.
+    ///
+    /// - Parameters:
+    ///   - start: offset of the part, a multiple of the page size.
+    ///   - byteCount: its length.
+    public func touch(from start: Int, byteCount: Int) throws(SystemError) {
         // The kernel zeroes pages when it gives them out. Asked to do just that, it is half the work of writing to them,
         // and it says so when there are none.
-        if unsafe madvise(base, byteCount, 23 /* MADV_POPULATE_WRITE, Linux 5.14 */) == 0 { return }
+        if unsafe madvise(base + start, byteCount, 23 /* MADV_POPULATE_WRITE, Linux 5.14 */) == 0 { return }
         guard errno == EINVAL else { throw SystemError("madvise", "\(byteCount) bytes of memory") }
-        unsafe spillway_fill(base, 0, byteCount)
+        unsafe spillway_fill(base + start, 0, byteCount)
     }
 
     private static func map(

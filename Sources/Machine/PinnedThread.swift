@@ -1,4 +1,5 @@
 internal import CMachine
+internal import Glibc
 
 /// A thread with a name and, if wanted, a CPU set of its own. It is born with all signals blocked.
 public struct PinnedThread: ~Copyable {
@@ -40,6 +41,11 @@ public struct PinnedThread: ~Copyable {
     /// Waits until the thread has ended.
     public consuming func join() {
         _ = spillway_thread_join(handle)
+    }
+
+    /// Lets the thread end by itself, unobserved.
+    public consuming func detach() {
+        _ = pthread_detach(pthread_t(handle))
     }
 
     private final class Start {

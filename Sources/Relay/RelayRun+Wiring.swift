@@ -2,6 +2,7 @@ internal import Synchronization
 internal import Telemetry
 internal import Capture
 internal import Egress
+internal import Glibc
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
@@ -15,12 +16,26 @@ extension RelayRun {
     /// Starts every thread.
     func start() throws(RelayError) {
         if !(outputs.isListenOnly && !options.isLive) || outputs.plans.contains(where: \.isNull) { ready.set() }
+        try startTouching()
         let workers = try unsafe startEgress()
         let ids = try admitInterfaces()
         for lane in placement.lanes.indices { try unsafe startLane(lane, worker: unsafe workers + lane, ids) }
         try system { () throws(SystemError) in
             try metrics?.start { [self] form in metricsText(form) }
             try placement.control.pinCurrentThread()
+        }
+    }
+
+    /// Touches the rest of the pool beside the run. Not waited for: at the end of a short run it is needed no more.
+    private func startTouching() throws(RelayError) {
+        try system { () throws(SystemError) in
+            _ = try PinnedThread(name: "memory", cpus: placement.control) { [pool, console] in
+                // What the run does now is more urgent than what it may need later.
+                _ = nice(10)
+                do throws(SystemError) { try pool.touchRest() } catch {
+                    console.log("memory: \(error); going on with \(pool.touched) of \(pool.count) segments")
+                }
+            }
         }
     }
 

@@ -58,8 +58,10 @@ final class RelayRun: Sendable {
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in
+            // Touching a large pool takes its time; a few segments per worker are enough to begin with.
             try SegmentPool(
-                segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node)
+                segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node,
+                ready: 8 * lanes)
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
         let destinations = outputs.plans.count

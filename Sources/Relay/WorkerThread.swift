@@ -34,19 +34,25 @@ struct WorkerThread: ~Copyable {
             // Looked at before the ring: what was put before the end was announced is then certainly seen.
             let isOver = inputEnded.isSet
             if giveUp.0.isSet || giveUp.1.isSet { worker.stopWaiting() }
-            if drain() > 0 {
-                empty = 0
-            } else if isOver {
-                break
-            } else {
+            switch drain() {
+            case .some: empty = 0
+            case .held: Clock.sleep(nanoseconds: Self.nap)
+            case .none where isOver: return worker.finish()
+            case .none:
                 empty += 1
                 wait(empty)
             }
         }
-        worker.finish()
     }
 
-    @_noLocks private mutating func drain() -> Int {
+    /// What a turn found in the ring.
+    private enum Burst {
+        case some, none
+        /// Packets, but no room for the first of them.
+        case held
+    }
+
+    @_noLocks private mutating func drain() -> Burst {
         worker.beginBurst()
         var count = 0
         while count < Self.burst, let entry = unsafe ring.peek() {
@@ -56,14 +62,14 @@ struct WorkerThread: ~Copyable {
                 original: entry.load(fromByteOffset: 16, as: UInt32.self))
             // A reader that is to wait waits here: the ring fills up behind it and holds the capture thread back.
             guard unsafe worker.take(packet, entry + PacketSink.headerBytes) else {
-                Clock.sleep(nanoseconds: Self.nap)
-                break
+                ring.release()
+                return count > 0 ? .some : .held
             }
             ring.consume(roundUp(PacketSink.headerBytes + Int(packet.captured), 8))
             count += 1
         }
         ring.release()
-        return count
+        return count > 0 ? .some : .none
     }
 
     @_noLocks private mutating func wait(_ empty: Int) {

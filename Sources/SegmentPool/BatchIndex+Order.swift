@@ -1,37 +1,39 @@
 /// What a destination asks the index: what is next for me, and what became of it.
 extension BatchIndex {
-    /// The newest batch this destination has not been sent, over all workers, by last arrival.
+    /// The newest batch this destination has not been sent, over all workers: by last arrival, then by number.
     @_noLocks public func newest(_ slot: Int) -> BatchReference? {
         var best = BatchReference(segment: noSegment, ordinal: 0)
-        var bestArrival: UInt64 = 0
         var worker = 0
         while worker < workers {
             let segment = unsafe list(slot, worker).pointee.newest
             if segment != noSegment {
                 let reference = BatchReference(segment: segment, ordinal: bits(slot, segment).greatest)
-                let arrival = workers == 1 ? 1 : pool.lastArrival(reference)
-                if best.segment == noSegment || arrival >= bestArrival { (best, bestArrival) = (reference, arrival) }
+                if best.segment == noSegment || isLater(reference, than: best) { best = reference }
             }
             worker += 1
         }
         return best.segment == noSegment ? nil : best
     }
 
-    /// The oldest batch this destination has not been sent.
+    /// The oldest batch this destination has not been sent: the same order from its other end.
     @_noLocks public func oldest(_ slot: Int) -> BatchReference? {
         var best = BatchReference(segment: noSegment, ordinal: 0)
-        var bestArrival: UInt64 = .max
         var worker = 0
         while worker < workers {
             let segment = unsafe list(slot, worker).pointee.oldest
             if segment != noSegment {
                 let reference = BatchReference(segment: segment, ordinal: bits(slot, segment).least)
-                let arrival = workers == 1 ? 1 : pool.lastArrival(reference)
-                if best.segment == noSegment || arrival < bestArrival { (best, bestArrival) = (reference, arrival) }
+                if best.segment == noSegment || !isLater(reference, than: best) { best = reference }
             }
             worker += 1
         }
         return best.segment == noSegment ? nil : best
+    }
+
+    /// Whether a batch of a worker comes after one of a worker before it, in the order of docs/format.md.
+    @_noLocks private func isLater(_ left: BatchReference, than right: BatchReference) -> Bool {
+        let (one, other) = (pool.lastArrival(left), pool.lastArrival(right))
+        return one != other ? one > other : pool.number(left) >= pool.number(right)
     }
 
     /// Marks a batch as chosen: it will not be offered to this destination again unless it is put back.

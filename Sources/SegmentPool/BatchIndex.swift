@@ -64,7 +64,7 @@ internal import Synchronization
         let states = try unsafe allocate(pool.count, filledWith: SegmentState())
         unsafe (self.shares, self.bitWords, self.lists, self.intakes) = (shares, bitWords, lists, intakes)
         (self.pool, self.slots, self.workers, wordsPerShare) = (pool, slots, workers, words)
-        ring = unsafe SegmentRing(states: states, count: pool.count)
+        ring = unsafe SegmentRing(states: states, count: pool.count, available: pool.touched)
         (active, holding, pinning) = (0, 0, 0)
     }
 
@@ -96,6 +96,14 @@ internal import Synchronization
 
     @_noLocks func isActive(_ slot: Int) -> Bool { (active >> UInt64(truncatingIfNeeded: slot)) & 1 == 1 }
     @_noLocks func holds(_ slot: Int) -> Bool { (holding >> UInt64(truncatingIfNeeded: slot)) & 1 == 1 }
+
+    /// Takes note of segments that were touched since the last time; false once there is nothing more to come.
+    @_noLocks public mutating func admitTouched() -> Bool {
+        // Looked at first: what was touched before the growth ended is then certainly seen.
+        let isGrowing = pool.isGrowing
+        ring.makeAvailable(pool.touched)
+        return isGrowing
+    }
 
     /// Segments nobody uses.
     public var freeSegments: Int { @_noLocks get { ring.freeCount } }

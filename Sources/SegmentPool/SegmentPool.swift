@@ -14,6 +14,10 @@ public import Synchronization
     // Safe because the region lives as long as the process, and at any time a byte of it has one owner.
     @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let words: UnsafeMutableRawPointer
+    private let region: MemoryRegion
+    private let touchedWord: UnsafePointer<Atomic<Int>>
+    /// Set when no more segments will be touched.
+    private let growth = StopFlag()
 
     /// Bytes of one segment.
     public let segmentBytes: Int
@@ -32,16 +36,48 @@ public import Synchronization
     static let wordStride = 128
 
     /// Takes the memory: `count` segments of `segmentBytes` (a power of two).
-    public init(segmentBytes: Int, count: Int, pages: PageKind, node: Int?) throws(SystemError) {
+    ///
+    /// - Parameter ready: segments to touch before returning; nil for all. The others follow by `touchRest`, so that a run
+    ///   with a large pool need not wait for it: until then the index hands out only what is touched.
+    public init(
+        segmentBytes: Int, count: Int, pages: PageKind, node: Int?, ready: Int? = nil
+    ) throws(SystemError) {
         precondition(
             (Self.minimumSegmentBytes...Self.maximumSegmentBytes).contains(segmentBytes)
                 && segmentBytes & (segmentBytes - 1) == 0, "a segment is a power of two from 512 KiB to 32 MiB")
-        let region = try MemoryRegion(byteCount: segmentBytes * count, pages: pages, node: node)
+        let region = try MemoryRegion(byteCount: segmentBytes * count, pages: pages, node: node, touched: false)
+        let first = min(ready ?? count, count)
+        try region.touch(from: 0, byteCount: first * segmentBytes)
+        let word = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 1)
+        unsafe word.initialize(to: Atomic(first))
+        unsafe touchedWord = UnsafePointer(word)
+        self.region = region
         let words = try MemoryRegion(byteCount: Self.wordStride * count, pages: .off, node: node)
         unsafe (self.base, self.words) = (region.base, words.base)
         maximumBatches = segmentBytes / (Record.overhead + Self.batchOverhead)
         (self.segmentBytes, self.count, self.pages) = (segmentBytes, count, region.pages)
     }
+
+    /// Touches the segments that `init` left untouched, a few at a time. Call it once, from any thread.
+    ///
+    /// - Throws: when the kernel has no more memory. What was touched until then can be used.
+    public func touchRest() throws(SystemError) {
+        defer { growth.set() }
+        let step = max(1, (32 << 20) / segmentBytes)
+        var next = touched
+        while next < count {
+            let end = min(next + step, count)
+            try region.touch(from: next * segmentBytes, byteCount: (end - next) * segmentBytes)
+            unsafe touchedWord.pointee.store(end, ordering: .releasing)
+            next = end
+        }
+    }
+
+    /// Whether more segments may be touched yet.
+    public var isGrowing: Bool { @_noLocks get { !growth.isSet && touched < count } }
+
+    /// Segments that have been touched so far, from the first.
+    public var touched: Int { @_noLocks get { unsafe touchedWord.pointee.load(ordering: .acquiring) } }
 
     /// The most batches a segment can hold: empty packets, one per batch.
     public let maximumBatches: Int
@@ -83,6 +119,12 @@ public import Synchronization
     @_noLocks @inlinable
     public func packets(_ reference: BatchReference) -> UInt32 {
         unsafe (trailer(reference) + 40).loadUnaligned(as: UInt32.self)
+    }
+
+    /// Number of a published batch.
+    @_noLocks @inlinable @inline(__always)
+    func number(_ reference: BatchReference) -> UInt64 {
+        unsafe (trailer(reference) + 32).loadUnaligned(as: UInt64.self)
     }
 
     /// Last arrival in a published batch: what order goes by.

@@ -41,20 +41,28 @@ struct Share: BitwiseCopyable {
     private(set) var newest = noSegment
     private(set) var oldest = noSegment
     private(set) var freeCount: Int
+    /// Segments in the ring that may be used; the others are not touched yet and lie at the far end of the free ones.
+    private(set) var available: Int
     private var handOuts: UInt64 = 0
     /// A free segment from which to continue when none is in use.
     private var anchor: UInt32 = 0
 
-    init(states: UnsafeMutablePointer<SegmentState>, count: Int) {
+    init(states: UnsafeMutablePointer<SegmentState>, count: Int, available: Int) {
         unsafe self.states = states
         self.count = count
-        freeCount = count
+        (freeCount, self.available) = (available, available)
         for index in 0..<count {
             let number = UInt32(index)
             unsafe states[index] = SegmentState()
             unsafe states[index].newer = number + 1 == count ? 0 : number + 1
             unsafe states[index].older = number == 0 ? UInt32(count - 1) : number - 1
         }
+    }
+
+    /// More segments have been touched: so many of the first may be used now.
+    @_noLocks mutating func makeAvailable(_ total: Int) {
+        freeCount += total - available
+        available = total
     }
 
     /// Takes the next free segment for a worker, or `noSegment`.
@@ -85,9 +93,11 @@ struct Share: BitwiseCopyable {
         case (true, true): (newest, oldest, anchor) = (noSegment, noSegment, segment)
         // Both ends border on the free segments, so that moving the end is enough.
         case (true, false): newest = older
-        case (false, true): oldest = newer
-        case (false, false):
-            // From the middle: out of its place, and in again right behind the newest, to be used next while warm.
+        case (false, true) where available == count: oldest = newer
+        case (false, _):
+            // Out of its place, and in again right behind the newest, to be used next while warm. While some segments are
+            // untouched the oldest goes this way too: behind it lie those that may not be used yet.
+            if segment == oldest { oldest = newer }
             unsafe states[Int(newer)].older = older
             unsafe states[Int(older)].newer = newer
             let next = unsafe states[Int(newest)].newer

@@ -68,7 +68,9 @@ enum Probe {
     private static func write(_ pipe: Int32, _ bytes: [UInt8]) {
         var sent = 0
         while sent < bytes.count {
-            let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(pipe, $0.baseAddress! + sent, $0.count - sent) }
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(pipe, $0.baseAddress! + sent, $0.count - sent)
+            }
             guard count > 0 else { exit(74) }
             sent += count
         }

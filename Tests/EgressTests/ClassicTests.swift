@@ -13,7 +13,8 @@ struct ClassicTests {
         }
         guard bytes.count >= 24 else { throw RigProblem("\(bytes.count) bytes are no classic stream") }
         #expect(word(0) == (nanoseconds ? 0xA1B2_3C4D : 0xA1B2_C3D4))
-        #expect(Array(bytes[4..<24]) == [2, 0, 4, 0] + [UInt8](repeating: 0, count: 8) + [0xff, 0xff, 0, 0, 1, 0, 0, 0])
+        let rest: [UInt8] = [2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0]
+        #expect(Array(bytes[4..<24]) == rest)
         var packets: [SamplePacket] = []
         var place = 24
         while place < bytes.count {
@@ -35,7 +36,8 @@ struct ClassicTests {
             bytes: Array(packet.bytes.prefix(65535)))
     }
 
-    @Test("Microseconds and nanoseconds, cut to 65535 bytes with the true length kept, readable by tcpdump",
+    @Test(
+        "Microseconds and nanoseconds, cut to 65535 bytes with the true length kept, readable by tcpdump",
         arguments: [false, true])
     func profiles(nanoseconds: Bool) throws {
         try requireTool("tcpdump")

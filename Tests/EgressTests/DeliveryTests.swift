@@ -13,6 +13,7 @@ struct DeliveryTests {
         let listener = try TestListener()
         var options = RigOptions()
         (options.workers, options.isFileInput) = (workers, true)
+        let begin = ContinuousClock.now
         let rig = try EgressRig([.to(listener)], options)
         let reader = try BackgroundReader(try listener.accept())
         for size in 0..<400 {
@@ -22,9 +23,15 @@ struct DeliveryTests {
             feeder.flush()
             try feeder.feed(3, bytes: 262_144)
         }
-        try rig.finish()
+        let outcomes = try rig.finish()
         let stream = try reader.finish()
 
+        // Nothing can be older than the run; ages are right within 6 %.
+        let elapsed = Double((ContinuousClock.now - begin) / .nanoseconds(1)) * 1.0625 + 20_000
+        for ages in [outcomes[0].information, outcomes[0].live] {
+            let (median, late) = (try #require(ages.0), try #require(ages.1))
+            #expect(0 < median && median <= late && Double(late) <= elapsed)
+        }
         #expect(stream.rest == 0)
         #expect(rig.compare(stream).isNone)
         for worker in 0..<workers {

@@ -96,7 +96,8 @@ final class EgressRig {
         let view = registry.view
         let setup = EgressSetup(
             pool: pool, workers: options.workers, plans: plans, counters: counters, limits: limits, run: run,
-            interfaces: view, sectionHeader: StreamBlocks.sectionHeader(
+            interfaces: view,
+            sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: nil, application: "the tests"), wake: wake, input: input, abort: abort,
             stopReading: stopReading, ready: ready, ownTraffic: try OwnTraffic(), isFileInput: options.isFileInput,
             dropOldest: options.dropOldest, utcOffset: utcOffset,

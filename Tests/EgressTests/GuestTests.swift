@@ -87,7 +87,8 @@ struct GuestTests {
         #expect(rig.snapshot()[.refusedGuests] == 1)
     }
 
-    @Test("A guest that falls behind what memory keeps loses exactly what is counted, and holds up nobody",
+    @Test(
+        "A guest that falls behind what memory keeps loses exactly what is counted, and holds up nobody",
         arguments: [false, true])
     func behind(isFileInput: Bool) throws {
         let door = try Door()

@@ -36,8 +36,8 @@ struct OrderTests {
         return (stream, 1200)
     }
 
-    @Test("After a stall the first batch beyond what was in flight is the newest, and the rest follows newest first",
-        arguments: [1, 7] as [UInt32])
+    @Test(
+        "After a stall the first batch beyond what was in flight is the newest, then newest first", arguments: [1, 7])
     func stalledReader(batchPackets: UInt32) throws {
         let (stream, fedBefore) = try stalledStream(batchPackets: batchPackets, newestFirst: true)
         let numbers = stream.batches.map(\.number)

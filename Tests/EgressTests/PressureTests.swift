@@ -112,7 +112,7 @@ struct PressureTests {
     func unreachable() throws {
         let (dead, quick) = (try TestListener(receiveBuffer: 8192), try TestListener())
         var options = RigOptions()
-        (options.segments, options.isFileInput, options.drainTimeout) = (4, true, 300_000_000)
+        (options.segments, options.isFileInput, options.drainTimeout) = (4, true, 2_000_000_000)
         let rig = try EgressRig([.to(dead, name: "dead"), .to(quick, name: "quick")], options)
         let deadReader = try dead.accept()
         let quickReader = try BackgroundReader(try quick.accept())

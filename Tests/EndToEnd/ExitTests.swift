@@ -104,6 +104,28 @@ struct ExitTests {
         }
     }
 
+    @Test("SIGTERM ends a run that waits for its input, and one that waits for its first reader")
+    func stopWaiting() throws {
+        let reader = try Reader()
+        let running = try RunningRelay(["-r", "-", "--to", reader.address])
+        let bytes = captureFile(numberedPackets(0..<100))
+        try running.child.writeInput(Array(bytes.dropLast(10)))
+        try waitUntil("the first packets") { try reader.streams.first.map { try Stream($0).packets.count } == 99 }
+        let result = try stop(running)
+        result.expect(exits: 0)
+        try expectLedger(result, captured: 99, encoded: 99)
+        try reader.waitForEnd()
+        expectSame(try Stream(reader.streams[0]).packets, numberedPackets(0..<99))
+        try withInput { _, path in
+            let waiting = try RunningRelay(["-r", path, "--listen", "127.0.0.1:0"])
+            _ = try waiting.port()
+            usleep(50_000)
+            let result = try stop(waiting)
+            result.expect(exits: 0)
+            try expectLedger(result, captured: 0, encoded: 0)
+        }
+    }
+
     @Test("SIGTERM in a file: what was read is delivered, and it is a beginning without gaps")
     func stopReading() throws {
         try withInput(30_000) { _, path in

@@ -66,7 +66,9 @@ struct FileInputTests {
     func unusedInterfaces() throws {
         var file = PcapngBuilder()
         file.section(.little)
-        for linkType: UInt16 in [113, 101, 1, 0, 1] { file.interface(linkType: linkType, [.text(2, "type\(linkType)")]) }
+        for linkType: UInt16 in [113, 101, 1, 0, 1] {
+            file.interface(linkType: linkType, [.text(2, "type\(linkType)")])
+        }
         for number in 0..<20 { file.enhanced(number % 2 * 2 + 2, units: 5, sampleBytes(60, seed: number)) }
         let built = file.built("")
         try withTemporaryDirectory { folder in
@@ -97,28 +99,30 @@ struct FileInputTests {
         }
     }
 
-    @Test("Several files, one after the other")
-    func severalFiles() throws {
+    @Test("Several files, one after the other", arguments: Threading.allCases)
+    func severalFiles(threading: Threading) throws {
         try withTemporaryDirectory { folder in
             let parts = [numberedPackets(0..<700), numberedPackets(700..<701), numberedPackets(701..<3000)]
             for (number, part) in parts.enumerated() { try writeFile("\(folder)/\(number)", captureFile(part)) }
             let stream = try relayed(
-                (0..<3).map { "\(folder)/\($0)" }, captured: 3000, encoded: 3000)
+                (0..<3).map { "\(folder)/\($0)" }, threading.options(), captured: 3000, encoded: 3000)
             expectSame(stream.packets, parts.flatMap { $0 })
         }
     }
 
-    @Test("Standard input, whole and in drops")
-    func standardInput() throws {
+    @Test("Standard input, whole and in drops", arguments: Threading.allCases)
+    func standardInput(threading: Threading) throws {
         let packets = numberedPackets(0..<500)
         let bytes = captureFile(packets)
         expectSame(try relayed(["-"], input: bytes, captured: 500, encoded: 500).packets, packets)
         let reader = try Reader()
-        let running = try RunningRelay(["-r", "-", "--to", reader.address])
+        let running = try RunningRelay(["-r", "-", "--to", reader.address] + threading.options())
         // What came before a pause goes out in it: the input has not ended.
         try running.child.writeInput(Array(bytes[..<50_000]))
         let whole = (50_000 - 24) / 216
-        try waitUntil("what came before the pause") { try reader.streams.first.map { try Stream($0).packets.count } == whole }
+        try waitUntil("what came before the pause") {
+            try reader.streams.first.map { try Stream($0).packets.count } == whole
+        }
         try running.child.writeInput(Array(bytes[50_000..<50_003]))
         try running.child.writeInput(Array(bytes[50_003...]))
         running.child.closeInput()

@@ -154,6 +154,30 @@ struct ListenTests {
         #expect(try report.destination("witness").losses.isEmpty)
     }
 
+    @Test("A reader that stalls while memory is short loses exactly what is dropped{behind}, and holds up nobody")
+    func behind() throws {
+        let witness = try Reader()
+        let served = try Served(["--to", "\(witness.address),name=witness", "--memory", "24M"])
+        try served.relay.waitFor("connected to")
+        let slow = try served.guest(1, receiveBuffer: 4096)
+        var all: [Packet] = []
+        for _ in 0..<10 { all += try served.give(10_000) }
+        try waitUntil("the witness has everything") { witness.byteCount > 100_000 * 232 }
+        // What the guest gets from here on is what memory still has.
+        served.relay.child.closeInput()
+        try slow.read()
+        let report = try served.finish()
+        try witness.waitForEnd()
+        expectSame(try Stream(witness.streams[0]).packets, all)
+        let packets = try Stream(slow.bytes).packets
+        let listener = try #require(report.destinations.first { $0.name.hasPrefix("listen:") })
+        #expect(listener.losses.keys.sorted() == ["behind"])
+        #expect(try listener.count("delivered") == UInt64(packets.count))
+        #expect(Set(packets).count == packets.count && Set(packets).isSubset(of: Set(all)))
+        #expect(listener.dropped["behind"] == UInt64(100_000 - packets.count))
+        #expect(Set(packets.map { number(of: $0) }).isSuperset(of: 99_000..<100_000), "memory holds the newest")
+    }
+
     @Test("Readers beyond the places are turned away and counted; a place that becomes free is taken")
     func tooMany() throws {
         let served = try Served(["--to", "null"])

@@ -41,11 +41,15 @@ struct MetricsTests {
             let open = try fetch(port, ["-H", "Accept: application/openmetrics-text; version=1.0.0"])
             #expect(open.hasSuffix("# EOF\n"))
             #expect(samples(open).filter { !$0.key.contains("seconds") } == samples(last))
-            let types = try run("curl", ["-sS", "-o", "/dev/null", "-w", "%{http_code} %{content_type}"]
-                + ["http://127.0.0.1:\(port)/metrics"]).checked().outputText
+            let types = try run(
+                "curl",
+                ["-sS", "-o", "/dev/null", "-w", "%{http_code} %{content_type}"]
+                    + ["http://127.0.0.1:\(port)/metrics"]
+            ).checked().outputText
             #expect(types == "200 text/plain; version=0.0.4; charset=utf-8")
-            #expect(try run("curl", ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:\(port)/"])
-                .checked().outputText == "404")
+            #expect(
+                try run("curl", ["-sS", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1:\(port)/"])
+                    .checked().outputText == "404")
             running.child.closeInput()
             let result = try running.finish()
             result.expect(exits: 0)
@@ -80,7 +84,8 @@ struct MetricsTests {
                 ("delivered_bytes_total", "delivered_bytes"), ("memory_packets", "in_memory"),
                 ("connects_total", "connects"),
             ] {
-                #expect(try found["spillway_\(metric){\(label)}"] == Double(destination.count(name)), "\(label) \(metric)")
+                #expect(
+                    try found["spillway_\(metric){\(label)}"] == Double(destination.count(name)), "\(label) \(metric)")
             }
             for (reason, count) in destination.dropped {
                 let name = "spillway_destination_dropped_packets_total{\(label),reason=\"\(reason)\"}"

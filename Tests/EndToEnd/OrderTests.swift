@@ -79,7 +79,8 @@ struct OrderTests {
     @Test("--batch-size and --batch-packets bound every batch, and a larger record is a batch of its own")
     func batchLimits() throws {
         try withTemporaryDirectory { folder in
-            let packets = numberedPackets(0..<500) + numberedPackets(500..<502, size: 30_000) + numberedPackets(502..<600)
+            let packets =
+                numberedPackets(0..<500) + numberedPackets(500..<502, size: 30_000) + numberedPackets(502..<600)
             try writeFile("\(folder)/in", captureFile(packets))
             let bySize = try relayed(["\(folder)/in"], ["--batch-size", "8K"], captured: 600, encoded: 600)
             expectSame(bySize.packets, packets)

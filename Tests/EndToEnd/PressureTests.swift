@@ -12,15 +12,17 @@ struct PressureTests {
         return words[place + 1]
     }
 
-    @Test("Files lose nothing", arguments: [["--segment-size", "2M"], ["--segment-size", "512K"], ["--batch-packets", "1"]])
-    func files(options: [String]) throws {
+    @Test(
+        "Files lose nothing",
+        arguments: [["--segment-size", "2M"], ["--segment-size", "512K"], ["--batch-packets", "1"]], Threading.allCases)
+    func files(options: [String], threading: Threading) throws {
         try withTemporaryDirectory { folder in
             let packets = numberedPackets(0..<20_000)
             try writeFile("\(folder)/in", captureFile(packets))
             let inputs = (0..<4).flatMap { _ in ["-r", "\(folder)/in"] }
             let (slow, quick) = (try Reader(.stalled, receiveBuffer: 16_384), try Reader())
             let arguments =
-                inputs + options
+                try inputs + options + threading.options()
                 + ["--to", "\(slow.address),name=slow", "--to", "\(quick.address),name=quick", "-w", "\(folder)/out"]
             let memory = try leastMemory(arguments)
             let running = try RunningRelay(arguments + ["--memory", memory])
@@ -52,14 +54,18 @@ struct PressureTests {
         }
     }
 
-    @Test("Live, what is lost is counted to the packet: the oldest or the newest", arguments: ["drop-oldest", "drop-newest"])
-    func live(policy: String) throws {
+    @Test(
+        "Live, what is lost is counted to the packet: the oldest or the newest",
+        arguments: ["drop-oldest", "drop-newest"], Threading.allCases)
+    func live(policy: String, threading: Threading) throws {
         try requireTool("curl")
         try withNetworkNamespace { space in
             let reader = try space.reader(.stalled, receiveBuffer: 4096)
-            let arguments = [
-                "-i", "right", "--capture", "af-packet", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to", reader.address,
-            ]
+            let arguments =
+                [
+                    "-i", "right", "--capture", "af-packet", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to",
+                    reader.address,
+                ] + (try threading.options())
             let memory = try leastMemory(arguments, namespace: space)
             let running = try space.relay(arguments + ["--memory", memory])
             try running.waitFor("connected to")

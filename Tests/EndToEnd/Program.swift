@@ -112,6 +112,30 @@ func relay(
     return try running.finish(timeLimit: timeLimit)
 }
 
+/// Options that give capture and worker a thread and a CPU each, with the fast ring between them. Skips (or fails, see
+/// `require`) the running test where there is only one CPU.
+func pipeline() throws -> [String] {
+    let status = String(decoding: try readFile("/proc/self/status"), as: UTF8.self)
+    let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") })
+    let numbers = line.split { !$0.isNumber }.compactMap { Int($0) }
+    let (first, last) = (numbers.first ?? 0, numbers.last ?? 0)
+    try require(first != last, orSkip: "this test needs two CPUs")
+    return ["--capture-cpus", "\(first)", "--worker-cpus", "\(last)"]
+}
+
+/// The two ways in which capture and worker share the machine.
+enum Threading: String, CaseIterable, Sendable {
+    case merged, pipelined
+
+    /// Its options.
+    func options() throws -> [String] {
+        switch self {
+        case .merged: ["--capture-cpus", "0", "--worker-cpus", "0"]
+        case .pipelined: try pipeline()
+        }
+    }
+}
+
 /// Something a test relies on is not as it must be.
 struct Unexpected: Error, CustomStringConvertible {
     let description: String

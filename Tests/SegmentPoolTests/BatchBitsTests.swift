@@ -48,7 +48,8 @@ struct BatchBitsTests {
         }
     }
 
-    @Test("Around the borders of words and levels, every pair",
+    @Test(
+        "Around the borders of words and levels, every pair",
         arguments: [63, 64, 65, 127, 128, 4095, 4096, 4097, 8192, 1 << 18])
     func pairs(capacity: Int) {
         let borders = [0, 1, 63, 64, 65, 127, 4095, 4096, 4097, 8191, (1 << 18) - 1, capacity - 1]

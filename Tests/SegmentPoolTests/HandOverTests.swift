@@ -59,7 +59,9 @@ struct HandOverTests {
                 for reference in rig.takeIn(worker, limit: 16) {
                     arrived += 1
                     let bytes = rig.bytes(reference)
-                    let number = bytes[(bytes.count - 64)..<(bytes.count - 56)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+                    // The trailer's number, 32 bytes into its 96.
+                    let digits = bytes[(bytes.count - 64)..<(bytes.count - 56)]
+                    let number = digits.reversed().reduce(0) { $0 << 8 | UInt64($1) }
                     #expect(batches[worker].updateValue(bytes, forKey: number) == nil)
                 }
             }

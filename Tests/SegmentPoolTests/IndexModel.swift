@@ -8,6 +8,7 @@ struct IndexModel {
         /// The hand-out its segment belongs to.
         let handOut: Int
         let reference: BatchReference
+        let number: Int
         let packets: Int
         let arrival: UInt64
         let bytes: [UInt8]
@@ -20,7 +21,19 @@ struct IndexModel {
     struct Slot {
         var holds: Bool
         var isPinned: Bool
-        var states: [Int: State] = [:]
+        private(set) var states: [Int: State] = [:]
+        /// How many batches of each hand-out are owed, and in flight.
+        private(set) var owed: [Int: Int] = [:]
+        private(set) var inFlight: [Int: Int] = [:]
+
+        init(holds: Bool) { (self.holds, isPinned) = (holds, false) }
+
+        mutating func set(_ batch: Int, of handOut: Int, _ state: State?) {
+            let before = states[batch]
+            states[batch] = state
+            owed[handOut, default: 0] += (state == nil ? 0 : 1) - (before == nil ? 0 : 1)
+            inFlight[handOut, default: 0] += (state == .inFlight ? 1 : 0) - (before == .inFlight ? 1 : 0)
+        }
     }
 
     /// A segment between its being handed out and its being free again.
@@ -55,7 +68,7 @@ struct IndexModel {
 
     /// A batch came in; false if its segment cannot be the worker's present one.
     mutating func add(
-        worker: Int, _ reference: BatchReference, packets: Int, arrival: UInt64, bytes: [UInt8]
+        worker: Int, _ reference: BatchReference, number: Int, packets: Int, arrival: UInt64, bytes: [UInt8]
     ) -> Bool {
         let handOut = queues[worker][0]
         if let number = inUse[handOut]!.number {
@@ -64,11 +77,11 @@ struct IndexModel {
             guard !inUse.values.contains(where: { $0.number == reference.segment }) else { return false }
             inUse[handOut]!.number = reference.segment
         }
-        for slot in slots.indices where slots[slot] != nil { slots[slot]!.states[batches.count] = .unsent }
+        for slot in slots.indices { slots[slot]?.set(batches.count, of: handOut, .unsent) }
         batches.append(
             Batch(
-                worker: worker, handOut: handOut, reference: reference, packets: packets, arrival: arrival,
-                bytes: bytes))
+                worker: worker, handOut: handOut, reference: reference, number: number, packets: packets,
+                arrival: arrival, bytes: bytes))
         return true
     }
 
@@ -79,18 +92,18 @@ struct IndexModel {
         freeIfDone(handOut)
     }
 
-    mutating func join(_ slot: Int, holds: Bool) { slots[slot] = Slot(holds: holds, isPinned: false) }
+    mutating func join(_ slot: Int, holds: Bool) { slots[slot] = Slot(holds: holds) }
     mutating func pin(_ slot: Int) { slots[slot]!.isPinned = true }
 
     mutating func set(_ slot: Int, _ batch: Int, _ state: State?) {
-        slots[slot]!.states[batch] = state
+        slots[slot]!.set(batch, of: batches[batch].handOut, state)
         freeIfDone(batches[batch].handOut)
     }
 
     mutating func leave(_ slot: Int) {
-        let owed = slots[slot]!.states.keys
+        let owed = slots[slot]!.owed.keys
         slots[slot] = nil
-        for handOut in Set(owed.map { batches[$0].handOut }) { freeIfDone(handOut) }
+        for handOut in owed { freeIfDone(handOut) }
     }
 
     private mutating func freeIfDone(_ handOut: Int) {
@@ -101,21 +114,22 @@ struct IndexModel {
     func isOwed(_ handOut: Int, by chosen: (Slot) -> Bool) -> Bool {
         slots.contains { slot in
             guard let slot, chosen(slot) else { return false }
-            return slot.states.keys.contains { batches[$0].handOut == handOut }
+            return slot.owed[handOut, default: 0] > 0
         }
     }
 
     private func isLent(_ handOut: Int) -> Bool {
         slots.contains { slot in
             guard let slot, slot.isPinned else { return false }
-            return slot.states.contains { batches[$0.key].handOut == handOut && $0.value == .inFlight }
+            return slot.inFlight[handOut, default: 0] > 0
         }
     }
 
     /// A slot's batches in this state, oldest first.
     func batches(_ slot: Int, _ state: State) -> [Int] {
         slots[slot]!.states.filter { $0.value == state }.map(\.key).sorted {
-            (batches[$0].arrival, batches[$0].worker) < (batches[$1].arrival, batches[$1].worker)
+            let (left, right) = (batches[$0], batches[$1])
+            return (left.arrival, left.number, left.worker) < (right.arrival, right.number, right.worker)
         }
     }
 
@@ -132,7 +146,7 @@ struct IndexModel {
             guard inUse[handOut]!.isSealed, !isLent(handOut) else { return false }
             return !slots.indices.contains { slot in
                 guard let state = slots[slot], state.holds, mask >> UInt64(slot) & 1 == 0 else { return false }
-                return state.states.keys.contains { batches[$0].handOut == handOut }
+                return state.owed[handOut, default: 0] > 0
             }
         }.flatMap { inUse[$0]!.number }
     }

@@ -116,7 +116,8 @@ struct Seeded: RandomNumberGenerator {
         let view = registry.view
         bytes += unsafe Array(view.descriptions(from: 0, to: view.count))
         bytes += StreamBlocks.lane(0, kind: .live, run: run, destination: "")
-        return try ParsedStream(bytes + batches.joined())
+        for batch in batches { bytes += batch }
+        return try ParsedStream(bytes)
     }
 }
 

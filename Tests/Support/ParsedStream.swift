@@ -129,7 +129,9 @@ private struct StreamState {
             return .interface(interface)
         case 5:
             let interface = block.word(8)
-            guard interface < UInt32(interfaceCRCs.count) else { throw StreamProblem("statistics before the interface") }
+            guard interface < UInt32(interfaceCRCs.count) else {
+                throw StreamProblem("statistics before the interface")
+            }
             return .statistics(interface: interface, options: try block.options(20))
         case 0x8053_504c:
             let count = Int(block.half(14))

@@ -94,11 +94,11 @@ extension XDPInterface {
     ) throws(XDPError) -> XDPQueues {
         let inDriver = program.attachedInDriver == true
         let zeroCopies: [Bool] = !inDriver ? [false] : rung.map { [$0 == .zeroCopy] } ?? [true, false]
-        var attempts: [(zeroCopy: Bool, fragments: Bool)] = []
-        for zeroCopy in zeroCopies {
-            if program.takesFragments { attempts.append((zeroCopy, true)) }
-            attempts.append((zeroCopy, false))
-        }
+        let whole = program.takesFragments ? zeroCopies.map { (zeroCopy: $0, fragments: true) } : []
+        let single = zeroCopies.map { (zeroCopy: $0, fragments: false) }
+        // Where frames may be larger than a buffer, to have them whole is worth more than to have the others without a copy.
+        let pairs = zip(whole, single).flatMap { [$0, $1] }
+        let attempts = facts.fitsOneFrame && !whole.isEmpty ? pairs : whole + single
         var queues = XDPQueues(capacity: numbers.count)
         for number in numbers {
             do throws(SystemError) {
@@ -177,6 +177,9 @@ struct InterfaceFacts {
         return Int(String(decoding: bytes.prefix(max(count, 0)).prefix { $0 > 32 }, as: UTF8.self))
             .flatMap { $0 >= 0 ? $0 : nil }
     }
+
+    /// Whether the largest frame, with two VLAN tags, fits into one buffer.
+    var fitsOneFrame: Bool { mtu + 14 + 8 <= frameBytes - XDPQueue.headroom }
 
     /// The smaller of the kernel's two chunk sizes, if the largest frame with two VLAN tags fits.
     var frameBytes: Int { mtu + 14 + 8 <= 2048 - XDPQueue.headroom ? 2048 : 4096 }

@@ -36,23 +36,24 @@ public protocol SerializablePayload: PayloadTraits {
 
 extension NoPayload: SerializablePayload {
     /// Adds nothing.
-    public func write(to writer: inout FragmentWriter) {}
+    @inlinable public func write(to writer: inout FragmentWriter) {}
     /// Reads nothing.
-    public init(from reader: inout FragmentReader) throws(FragmentFormatError) { self.init() }
+    @inlinable public init(from reader: inout FragmentReader) throws(FragmentFormatError) { self.init() }
 }
 
 /// Collects the bytes of a binary form.
 public struct FragmentWriter {
     /// The bytes so far.
-    public private(set) var bytes: [UInt8] = []
+    @inlinable public var bytes: [UInt8] { stored }
+    @usableFromInline var stored: [UInt8] = []
 
-    init() {}
+    @inlinable init() {}
 
     /// Adds one byte.
-    public mutating func append(_ byte: UInt8) { bytes.append(byte) }
+    @inlinable public mutating func append(_ byte: UInt8) { stored.append(byte) }
 
     /// Adds bytes as they are.
-    public mutating func append(contentsOf bytes: some Sequence<UInt8>) { self.bytes.append(contentsOf: bytes) }
+    @inlinable public mutating func append(contentsOf bytes: some Sequence<UInt8>) { stored.append(contentsOf: bytes) }
 
     /// Adds a number, seven bits per byte, the lowest first; all bytes but the last have the highest bit set
     /// (unsigned LEB128, DWARF 5 section 7.6).
@@ -68,21 +69,21 @@ public struct FragmentWriter {
 
 /// Reads the bytes of a binary form, and never beyond them.
 public struct FragmentReader {
-    private let bytes: ArraySlice<UInt8>
-    private var position: Int
+    @usableFromInline let bytes: ArraySlice<UInt8>
+    @usableFromInline var position: Int
 
-    init(_ bytes: ArraySlice<UInt8>) {
+    @inlinable init(_ bytes: ArraySlice<UInt8>) {
         self.bytes = bytes
         position = bytes.startIndex
     }
 
     /// The number of bytes that have not been read.
-    public var remaining: Int { bytes.endIndex - position }
+    @inlinable public var remaining: Int { bytes.endIndex - position }
 
     /// Reads one byte.
     ///
     /// - Throws: `FragmentFormatError.truncated`.
-    public mutating func byte() throws(FragmentFormatError) -> UInt8 {
+    @inlinable public mutating func byte() throws(FragmentFormatError) -> UInt8 {
         guard position < bytes.endIndex else { throw .truncated }
         defer { position += 1 }
         return bytes[position]

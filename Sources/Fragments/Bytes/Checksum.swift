@@ -1,5 +1,6 @@
 /// CRC-32C (RFC 3720 appendix B.4), eight bytes at a time. It detects every change of up to four neighbouring
 /// bytes, and every change of a few bits.
+@usableFromInline
 enum Checksum {
     /// Entry `k * 256 + b` is the checksum of byte `b` followed by `k` zero bytes.
     private static let table: [UInt32] = {
@@ -17,7 +18,7 @@ enum Checksum {
     }()
 
     /// The checksum of some bytes.
-    static func crc32c(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+    @usableFromInline static func crc32c(_ bytes: ArraySlice<UInt8>) -> UInt32 {
         let table = table
         var value = UInt32.max
         var position = bytes.startIndex

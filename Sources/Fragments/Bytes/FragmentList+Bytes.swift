@@ -7,16 +7,20 @@
 //
 // Numbers are LEB128 in shortest form, so that a list has exactly one form.
 
-private let mark = Array("FRGL".utf8)
-private let version: UInt8 = 1
+/// What every form begins with.
+@usableFromInline
+enum FragmentForm {
+    @inlinable static var mark: [UInt8] { Array("FRGL".utf8) }
+    @inlinable static var version: UInt8 { 1 }
+}
 
 extension FragmentList where Payload: SerializablePayload {
     /// The list and its limit in a compact binary form that is the same on every machine: two to four bytes per
     /// short range. O(n)
-    public func serialized() -> [UInt8] {
+    @inlinable public func serialized() -> [UInt8] {
         var writer = FragmentWriter()
-        writer.append(contentsOf: mark)
-        writer.append(version)
+        writer.append(contentsOf: FragmentForm.mark)
+        writer.append(FragmentForm.version)
         writer.append(UInt8(Bound.bitWidth / 8))
         writer.append(number: limit)
         writer.append(number: UInt64(count))
@@ -39,15 +43,15 @@ extension FragmentList where Payload: SerializablePayload {
     ///   the limit, the sum, the normal form and the end are all checked. No memory is set aside for more
     ///   fragments than the bytes can hold.
     /// - Complexity: O(n)
-    public init(serialized bytes: [UInt8]) throws(FragmentFormatError) {
-        guard bytes.count >= mark.count + 2 + 4 else { throw .truncated }
-        guard bytes.starts(with: mark) else { throw .notAList }
+    @inlinable public init(serialized bytes: [UInt8]) throws(FragmentFormatError) {
+        guard bytes.count >= FragmentForm.mark.count + 2 + 4 else { throw .truncated }
+        guard bytes.starts(with: FragmentForm.mark) else { throw .notAList }
         let body = bytes.dropLast(4)
         let checksum = bytes.suffix(4).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         guard Checksum.crc32c(body) == checksum else { throw .checksumDiffers }
-        var reader = FragmentReader(body.dropFirst(mark.count))
+        var reader = FragmentReader(body.dropFirst(FragmentForm.mark.count))
         let readVersion = try reader.byte()
-        guard readVersion == version else { throw .unknownVersion(readVersion) }
+        guard readVersion == FragmentForm.version else { throw .unknownVersion(readVersion) }
         let width = try reader.byte()
         guard width == UInt8(Bound.bitWidth / 8) else { throw .otherBound(bytes: width) }
         self.init(limit: try reader.number())
@@ -58,7 +62,7 @@ extension FragmentList where Payload: SerializablePayload {
         guard reader.remaining == 0 else { throw .trailingBytes }
     }
 
-    private mutating func read(_ count: UInt64, from reader: inout FragmentReader) throws(FragmentFormatError) {
+    @inlinable mutating func read(_ count: UInt64, from reader: inout FragmentReader) throws(FragmentFormatError) {
         var end: Bound = 0
         var last: Fragment<Bound, Payload>?
         for _ in 0..<count {

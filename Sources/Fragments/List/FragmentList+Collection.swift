@@ -111,7 +111,7 @@ extension ReversedFragments: @unchecked Sendable where Payload: Sendable {}
 
 extension FragmentList: Equatable where Payload: Equatable {
     /// Whether both hold the same fragments. Limits are not compared. O(n); O(1) for copies of one list.
-    public static func == (left: FragmentList, right: FragmentList) -> Bool {
+    @inlinable public static func == (left: FragmentList, right: FragmentList) -> Bool {
         if left.owner === right.owner { return true }
         return left.count == right.count && left.lengthSum == right.lengthSum && left.elementsEqual(right)
     }
@@ -119,7 +119,7 @@ extension FragmentList: Equatable where Payload: Equatable {
 
 extension FragmentList: Hashable where Payload: Hashable {
     /// Feeds the number of fragments and each of them. O(n)
-    public func hash(into hasher: inout Hasher) {
+    @inlinable public func hash(into hasher: inout Hasher) {
         hasher.combine(count)
         for fragment in self { hasher.combine(fragment) }
     }

@@ -62,7 +62,7 @@ extension FragmentList {
     /// - Returns: the length that was not covered before.
     /// - Throws: as ``insert(_:)-(Fragment<Bound,Payload>)``; then nothing is told.
     /// - Complexity: as `insert`, plus O(*g*) for *g* gaps.
-    @discardableResult
+    @inlinable @discardableResult
     public mutating func insert(
         _ fragment: Fragment<Bound, Payload>, newlyCovered body: (Range<Bound>) -> Void
     ) throws(FragmentError<Bound>) -> Bound {
@@ -90,7 +90,7 @@ extension FragmentList {
 
 extension MergedRun {
     /// Whether the fragments cover exactly `whole`.
-    @usableFromInline func covers(_ whole: Extent<Bound>) -> Bool {
+    @inlinable func covers(_ whole: Extent<Bound>) -> Bool {
         isContiguous && fragments.first?.lowerBound == whole.lower && fragments.last?.upperBound == whole.upper
     }
 }
