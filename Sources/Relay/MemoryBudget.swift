@@ -22,11 +22,15 @@ struct MemoryBudget {
     /// The kernel's receive ring of one interface.
     static let kernelRingBytes = 16 << 20
 
-    /// Packet memory of an AF_XDP queue: like the kernel's ring, less where many queues share a small budget. A power of
-    /// two, and no less than 2 MiB.
+    /// Packet memory of an AF_XDP queue at most. A small packet takes a whole frame, so that it is more than a ring that
+    /// packs them: at a million packets per second this holds 32 ms.
+    static let packetMemoryBytes = 64 << 20
+
+    /// Packet memory of an AF_XDP queue: less where many queues share a small budget. A power of two, and no less than
+    /// 2 MiB.
     static func sizes(queues: Int, _ options: RelayOptions) -> XDPSizes {
         let share = options.memory / 4 / (options.inputs.count * queues)
-        var bytes = kernelRingBytes
+        var bytes = packetMemoryBytes
         while bytes > share, bytes > 2 << 20 { bytes /= 2 }
         return XDPSizes(memoryBytes: bytes)
     }

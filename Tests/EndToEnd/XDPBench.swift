@@ -5,9 +5,11 @@ import TestSupport
 import Testing
 
 extension NetworkNamespace {
-    /// A relay that captures inside through AF_XDP, once the packets of all its queues arrive.
+    /// A relay that captures inside through AF_XDP, once the packets of all its queues arrive. It has more frames than most
+    /// tests send packets, so that a busy machine loses none of them.
     func xdpRelay(_ arguments: [String], queues: Int = 1) throws -> RunningRelay {
-        let running = try RunningRelay(arguments, namespace: self)
+        let memory = arguments.contains("--memory") ? [] : ["--memory", "96M"]
+        let running = try RunningRelay(arguments + memory, namespace: self)
         try running.waitFor(" arrive\n", times: queues)
         return running
     }

@@ -22,6 +22,8 @@ import Synchronization
     public let takesFragments: Bool
     /// Bytes of a packet that one buffer holds.
     public let frameRoom: Int
+    /// Frames there are in all.
+    public let frameCount: Int
     /// The pages of the packet memory.
     public let pages: PageKind
     /// Packets `next` has given out.
@@ -73,6 +75,7 @@ import Synchronization
         unsafe (frames, self.gather) = (region.base, gather.base)
         self.pages = region.pages
         frameRoom = frameBytes - Self.headroom
+        frameCount = sizes.memoryBytes / frameBytes
         taiOffset = UInt64(bitPattern: spillway_xdp_tai_offset())
     }
 
