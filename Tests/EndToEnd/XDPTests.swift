@@ -215,7 +215,10 @@ struct XDPTests {
             try reader.waitForEnd()
             let stream = try Stream(reader.streams[0])
             let numbers = Set(stream.packets.map { number(of: $0) })
-            #expect(dropped > 0 && numbers.count + Int(dropped) == 30_000)
+            // The worker, which finds all frames full at once, may lose some of them in its turn.
+            let atWorker = try report.count("dropped", "pool_full")
+            let atReader = try report.onlyDestination().losses.values.reduce(0, +)
+            #expect(dropped > 0 && numbers.count == 30_000 - Int(dropped + atWorker + atReader))
             #expect(try report.count("dropped", "redirect") == 0)
             expectFrames(stream.packets, numbers, size: 1000)
             #expect(try #require(stream.statistics.last).values[5] == dropped)
