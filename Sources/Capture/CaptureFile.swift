@@ -125,6 +125,11 @@ public struct CaptureFile: ~Copyable, @unchecked Sendable {
         let room = min(Self.bufferBytes - rest, Self.readBytesMax)
         // Only after a call that nobody needed; reading 0 bytes would look like the end.
         guard room > 0 else { return }
+        if totalBytes == nil {
+            // A named pipe that had no writer yet reads as if it had ended; poll(2) waits for the first one.
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            while unsafe poll(&waiting, 1, -1) < 0, errno == EINTR {}
+        }
         while true {
             let count = unsafe read(descriptor, buffer + rest, room)
             if count >= 0 {

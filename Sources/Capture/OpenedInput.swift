@@ -25,11 +25,17 @@ struct OpenedInput {
         if kind == S_IFREG { posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL) }
     }
 
-    /// Opening a named pipe blocks until it has a writer, so a signal can interrupt it.
+    /// Does not wait for the writer of a named pipe: that wait could not be ended by a signal, because signals are blocked
+    /// in the thread. poll(2) on the descriptor waits for the writer instead.
     private static func openForReading(_ path: String) -> Int32 {
         while true {
-            let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-            if descriptor >= 0 || errno != EINTR { return descriptor }
+            let descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+            if descriptor >= 0 {
+                // From here on, reads block as usual.
+                _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+                return descriptor
+            }
+            if errno != EINTR { return descriptor }
         }
     }
 }

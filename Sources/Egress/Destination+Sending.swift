@@ -26,7 +26,7 @@ extension Destination {
     /// Chooses the next batches, by this destination's order, into the queue of pieces.
     @_noLocks private mutating func choose(_ index: inout BatchIndex, _ stream: StreamContext, now: UInt64) {
         guard pieces.isEmpty else { return }
-        (scratchUsed, controlUsed) = (0, 0)
+        scratchUsed = 0
         guard beginStream(stream) else { return }
         if now >= statisticsAt, !isClassic { appendStatistics(stream, now: now) }
         var bytes = 0
@@ -64,7 +64,6 @@ extension Destination {
             unsafe spillway_copy(control.base, header.baseAddress!, 24)
             unsafe (control.base + 20).storeBytes(of: UInt32(linkType), as: UInt32.self)
             unsafe pieces.append(header: control.base, 24)
-            controlUsed = 24
         } else {
             guard stream.interfaces.count > 0 || stream.inputEnded else { return false }
             unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count)
@@ -88,7 +87,6 @@ extension Destination {
         statisticsAt = now &+ stream.limits.statisticsInterval
         let count = unsafe stream.statistics.copy(to: control.base, capacity: control.byteCount, interfaces: described)
         unsafe pieces.append(header: control.base, count)
-        controlUsed = count
     }
 
     /// Queues the statistics that end a stream, unless there is something else on its way. A classic stream whose link

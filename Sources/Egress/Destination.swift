@@ -46,7 +46,6 @@ struct Destination: ~Copyable {
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion
-    var controlUsed = 0
     /// Monotonic times: last progress, next attempt, present pause, next statistics.
     var lastProgress: UInt64 = 0
     var retryAt: UInt64 = 0

@@ -74,7 +74,10 @@ extension Egress {
         guard case .listen(let socket) = setup.plans[plan].outlet else { return }
         while true {
             let descriptor = spillway_accept(socket)
-            guard descriptor >= 0 else { return }
+            guard descriptor >= 0 else {
+                if descriptor != -EAGAIN, descriptor != -ECONNABORTED { rest(plan, socket) }
+                return
+            }
             let place = (0..<connectionCount).first {
                 unsafe connections[$0].plan == plan && connections[$0].state == .vacant
             }
@@ -86,6 +89,22 @@ extension Egress {
             }
             welcome(descriptor, place)
         }
+    }
+
+    /// A reader that cannot be accepted for want of descriptors or memory stays in the queue, and its listener would be
+    /// reported again and again.
+    private mutating func rest(_ plan: Int, _ socket: Int32) {
+        _ = epoll_ctl(epoll, EPOLL_CTL_DEL, socket, nil)
+        restingListeners.append(plan)
+        restsUntil = Clock.monotonic() + 200_000_000
+    }
+
+    /// Watches listeners again that could not accept.
+    mutating func resumeListeners() {
+        for plan in restingListeners {
+            if case .listen(let socket) = setup.plans[plan].outlet { watch(socket, EventSource.word(listener: plan)) }
+        }
+        restingListeners = []
     }
 
     private mutating func welcome(_ descriptor: Int32, _ place: Int) {
@@ -139,9 +158,10 @@ extension Egress {
     }
 
     /// Plain readers have nothing to say; what they send is thrown away, so that closing does not reset the connection.
+    /// Only a little of it at a time: one that talks without end must not keep the others waiting.
     private mutating func listen(_ place: Int) {
         var buffer = InlineArray<1024, UInt8>(repeating: 0)
-        while true {
+        for _ in 0..<8 {
             var span = buffer.mutableSpan
             let descriptor = unsafe connections[place].descriptor
             let count = unsafe span.withUnsafeMutableBytes {
@@ -153,6 +173,8 @@ extension Egress {
             if count < 0, count != -Int(EAGAIN) { unsafe connections[place].isBroken = true }
             return
         }
+        // There may be more, and an event comes only once; setting the watch anew brings it again.
+        watch(unsafe connections[place].descriptor, EventSource.word(connection: place), writable: true, anew: true)
     }
 
     /// Ends a connection attempt or a broken connection, and sets when the next attempt is due.

@@ -16,6 +16,7 @@ extension Egress {
             nextStatistics = now &+ setup.limits.statisticsInterval
             stream.statistics.replace(setup.statistics())
         }
+        if !restingListeners.isEmpty, now >= restsUntil { resumeListeners() }
         let samples = now >= nextSample
         if samples { nextSample = now &+ 10_000_000 }
         stalled = 0
@@ -143,18 +144,32 @@ extension Egress {
         publish()
     }
 
-    /// Waits until the files are written, and settles the last results.
+    /// Waits until the files are written, and settles the last results. One that takes nothing any more (a pipe whose
+    /// reader hangs) is left as it is.
     mutating func finishFiles() {
         for place in 0..<fileCount {
             let file = unsafe files + place
-            while unsafe !file.pointee.isQuiet {
-                _ = unsafe file.pointee.pump(&index, stream)
+            var lastProgress = Clock.monotonic()
+            while unsafe !file.pointee.isQuiet, waitsForFile(since: lastProgress) {
+                if unsafe file.pointee.pump(&index, stream) > 0 { lastProgress = Clock.monotonic() }
                 Clock.sleep(nanoseconds: 100_000)
             }
+            guard unsafe file.pointee.isQuiet else {
+                unsafe file.pointee.abandonOutstanding()
+                continue
+            }
             unsafe file.pointee.finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
-            while unsafe !file.pointee.ended.isSet { Clock.sleep(nanoseconds: 100_000) }
+            while unsafe !file.pointee.ended.isSet, waitsForFile(since: lastProgress) {
+                Clock.sleep(nanoseconds: 100_000)
+            }
         }
         publish()
+    }
+
+    /// Whether a file that is being written is still waited for: without limit where files are read, because a person may
+    /// be paging through the output.
+    private func waitsForFile(since lastProgress: UInt64) -> Bool {
+        !setup.abort.isSet && (setup.isFileInput || Clock.monotonic() &- lastProgress < drainTimeout)
     }
 
     // ---- what others see -----------------------------------------------------------------------------------------

@@ -55,12 +55,12 @@ extension Egress {
 
     // ---- events --------------------------------------------------------------------------------------------------
 
-    func watch(_ descriptor: Int32, _ source: UInt64, writable: Bool = false) {
+    func watch(_ descriptor: Int32, _ source: UInt64, writable: Bool = false, anew: Bool = false) {
         var event = unsafe epoll_event()
         unsafe event.events = EPOLLIN.rawValue
         if writable { unsafe event.events |= EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue }
         unsafe event.data.u64 = source
-        _ = unsafe epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
+        _ = unsafe epoll_ctl(epoll, anew ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, &event)
     }
 
     private mutating func waitForEvents(timeout: Int32) {

@@ -75,8 +75,9 @@ extension Egress {
         while worker < workers {
             let ring = unsafe freeRings + worker
             while unsafe index.handOut(to: worker, through: &ring.pointee) { moved += 1 }
-            // While segments are still being touched there is a better way than taking one from somebody.
-            if !poolGrows, index.isShort(worker: worker), index.freeSegments == 0, makeRoom() {
+            // Room is made while the worker still has spare segments, so that it does not run dry before this thread gets
+            // its next turn. While segments are still being touched there is a better way than taking one.
+            if !poolGrows, index.wantsSegment(worker: worker), index.freeSegments == 0, makeRoom() {
                 moved += 1
                 continue
             }

@@ -28,6 +28,9 @@ internal import SegmentPool
     let fileScratch: MemoryRegion
     /// Holders that were owed something and made no progress for the drain time, one bit per slot.
     var stalled: UInt64 = 0
+    /// Listeners that cannot accept for want of descriptors, and when they are watched again (monotonic).
+    var restingListeners: [Int] = []
+    var restsUntil: UInt64 = 0
     /// Segments are still being touched.
     var poolGrows = true
     /// Control-plane times (monotonic).

@@ -73,6 +73,12 @@ internal import SegmentPool
         return moved + lent
     }
 
+    /// The writing thread hangs and the run is over: what is lent to it is lost.
+    mutating func abandonOutstanding() {
+        counters.add(.droppedDrain, outstandingPackets)
+        outstandingPackets = 0
+    }
+
     @_noLocks private mutating func lend(_ index: inout BatchIndex, _ reference: BatchReference) {
         let batch = unsafe index.pool.batch(reference)
         let packets = index.pool.packets(reference)

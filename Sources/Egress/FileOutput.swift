@@ -116,6 +116,10 @@ struct FileResult: BitwiseCopyable {
             let count = unsafe write(descriptor, bytes + sent, length - sent)
             if count >= 0 {
                 sent += count
+            } else if errno == EAGAIN {
+                // Standard output may have been given to us non-blocking.
+                var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                _ = unsafe poll(&waiting, 1, 1000)
             } else if errno != EINTR {
                 let failure = errno
                 // A file must end with a whole block; what could not be written whole is taken back.

@@ -2,11 +2,11 @@ internal import Configuration
 internal import Synchronization
 
 /// The values in a configuration file: YAML, one key per long option.
-public struct ConfigurationFile: Sendable {
+public struct LayerFile<Option: CommandOption>: Sendable {
     /// The path, for messages.
     public let path: String
     /// What it holds.
-    let values: [RunOption: [String]]
+    let values: [Option: [String]]
 
     /// Reads the file's content.
     ///
@@ -26,16 +26,16 @@ public struct ConfigurationFile: Sendable {
         } catch {
             throw OptionError("\(path): not a YAML mapping of options: \(oneLine(error))", kind: .malformedFile)
         }
-        var values: [RunOption: [String]] = [:]
+        var values: [Option: [String]] = [:]
         for key in keys.recorded {
-            guard let option = RunOption(rawValue: key) else { throw Self.unknown(key, path) }
+            guard let option = Option(rawValue: key) else { throw Self.unknown(key, path) }
             values[option] = try Self.texts(of: option, in: snapshot, path)
         }
         self.values = values
     }
 
     private static func texts(
-        of option: RunOption, in snapshot: YAMLSnapshot, _ path: String
+        of option: Option, in snapshot: YAMLSnapshot, _ path: String
     ) throws(OptionError) -> [String] {
         let key = AbsoluteConfigKey([option.rawValue])
         if case .string(let text)? = try? snapshot.value(forKey: key, type: .string).value?.content { return [text] }
@@ -48,7 +48,7 @@ public struct ConfigurationFile: Sendable {
     }
 
     private static func unknown(_ key: String, _ path: String) -> OptionError {
-        let keys = RunOption.allCases.map(\.rawValue).joined(separator: ", ")
+        let keys = Option.allCases.map(\.rawValue).joined(separator: ", ")
         return OptionError("\(path): \(key): no such option; the options of a configuration file are \(keys)")
     }
 
@@ -60,6 +60,9 @@ public struct ConfigurationFile: Sendable {
         }
     }
 }
+
+/// The configuration file of a run.
+public typealias ConfigurationFile = LayerFile<RunOption>
 
 /// Collects the keys of a file while it is parsed: the library looks values up by key and offers no list of keys, but it
 /// asks of each whether it is a secret.
@@ -76,10 +79,10 @@ private final class KeyRecorder: Sendable {
 }
 
 /// The values in the environment. A variable that is set to nothing counts as unset.
-func environmentValues(_ environment: [String: String]) -> [RunOption: [String]] {
+func environmentValues<Option: CommandOption>(_ environment: [String: String]) -> [Option: [String]] {
     let provider = EnvironmentVariablesProvider(environmentVariables: environment)
-    var values: [RunOption: [String]] = [:]
-    for option in RunOption.allCases {
+    var values: [Option: [String]] = [:]
+    for option in Option.allCases {
         let key = AbsoluteConfigKey(["spillway", option.rawValue])
         guard case .string(let text)? = try? provider.value(forKey: key, type: .string).value?.content else { continue }
         let texts = option.isRepeatable ? text.split(whereSeparator: \.isWhitespace).map(String.init) : [text]

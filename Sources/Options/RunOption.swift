@@ -1,6 +1,6 @@
 /// Every option of `spillway run` that has a value, by its long name. The same name is a key of the configuration file,
 /// and, in capitals behind `SPILLWAY_`, an environment variable.
-public enum RunOption: String, Sendable, CaseIterable {
+public enum RunOption: String, CommandOption {
     case interface, read
     case name, to, listen, write, distribute
     case filter, snaplen, count, duration, pace, capture, tap
@@ -41,13 +41,6 @@ public enum RunOption: String, Sendable, CaseIterable {
         }
     }
 
-    /// The environment variable.
-    public var variable: String {
-        Self.variable(rawValue)
-    }
-
-    /// The environment variable of any long option.
-    public static func variable(_ longName: String) -> String {
-        "SPILLWAY_" + longName.uppercased().map { $0 == "-" ? "_" : $0 }
-    }
+    /// A run reads interfaces or files.
+    public static var oneChoice: Set<RunOption> { [.interface, .read] }
 }

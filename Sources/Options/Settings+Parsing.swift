@@ -1,66 +1,66 @@
 /// Single values of each kind, with errors that say what would have been right.
-extension Settings {
+extension LayeredSettings {
     /// The value of an option as `parse` understands it, nil if it was not given.
     func value<Value>(
-        _ option: RunOption, _ expected: String, _ parse: (String) -> Value?
+        _ option: Option, _ expected: String, _ parse: (String) -> Value?
     ) throws(OptionError) -> Value? {
         guard let setting = last(option) else { return nil }
         guard let value = parse(setting.text) else { throw OptionError("\(setting.quotation): write \(expected)") }
         return value
     }
 
-    func size(_ option: RunOption, _ range: ClosedRange<Int>) throws(OptionError) -> Int? {
+    func size(_ option: Option, _ range: ClosedRange<Int>) throws(OptionError) -> Int? {
         let bounds = range.upperBound == Int.max ? "" : ", from \(range.lowerBound) to \(range.upperBound) bytes"
         return try value(option, "a size such as 512M (bytes, or K, M, G, T: powers of 1024)\(bounds)") { text in
             Values.size(text).flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
-    func time(_ option: RunOption, least: UInt64) throws(OptionError) -> UInt64? {
+    func time(_ option: Option, least: UInt64) throws(OptionError) -> UInt64? {
         let bound = least > 0 ? ", more than none" : ", or 0"
         return try value(option, "a time such as 5ms or 30s (us, ms, s, m, h, d)\(bound), at most 36500d") { text in
             Values.time(text).flatMap { $0 >= least ? $0 : nil }
         }
     }
 
-    func count(_ option: RunOption, _ range: ClosedRange<UInt64>) throws(OptionError) -> UInt64? {
+    func count(_ option: Option, _ range: ClosedRange<UInt64>) throws(OptionError) -> UInt64? {
         try value(option, "a whole number from \(range.lowerBound) to \(range.upperBound)") { text in
             Values.count(text).flatMap { range.contains($0) ? $0 : nil }
         }
     }
 
     func choice<Choice: RawRepresentable<String> & CaseIterable>(
-        _ option: RunOption
+        _ option: Option
     ) throws(OptionError) -> Choice? {
         let allowed = Choice.allCases.map(\.rawValue).joined(separator: ", ")
         return try value(option, "one of \(allowed)") { Choice(rawValue: $0) }
     }
 
     /// For options that have one value so far.
-    func checkOnlyValue(_ option: RunOption, _ only: String) throws(OptionError) {
+    func checkOnlyValue(_ option: Option, _ only: String) throws(OptionError) {
         _ = try value(option, "\(only), the only value so far") { $0 == only ? true : nil }
     }
 
-    func path(_ option: RunOption) throws(OptionError) -> String? {
+    func path(_ option: Option) throws(OptionError) -> String? {
         try value(option, "the path of a file, or - for standard output") { isPath($0) ? $0 : nil }
     }
 
-    func address(_ option: RunOption) throws(OptionError) -> Address? {
+    func address(_ option: Option) throws(OptionError) -> Address? {
         try value(option, "ADDR:PORT, such as 127.0.0.1:9100 or [::1]:9100") { Address.listening($0) }
     }
 
-    private func cpus(_ option: RunOption) throws(OptionError) -> [Int]? {
-        try value(option, "a list of CPU numbers below 1024, such as 2-5,8", Values.cpus)
-    }
-
     /// What a path may be: not empty, and without the byte that ends it in the kernel.
-    private func isPath(_ text: String) -> Bool {
+    func isPath(_ text: String) -> Bool {
         !text.isEmpty && !text.utf8.contains(0)
     }
 }
 
-/// The options that have a kind of their own.
+/// The options of a run that have a kind of their own.
 extension Settings {
+    private func cpus(_ option: RunOption) throws(OptionError) -> [Int]? {
+        try value(option, "a list of CPU numbers below 1024, such as 2-5,8", Values.cpus)
+    }
+
     var name: String? {
         get throws(OptionError) {
             try value(.name, "a name of 1 to 64 characters A-Z a-z 0-9 . _ - that does not begin with a dot") {

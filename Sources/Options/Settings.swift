@@ -7,8 +7,8 @@ public enum Origin: Sendable, Equatable {
 }
 
 /// One value as it was written, not yet understood.
-struct Setting: Sendable, Equatable {
-    let option: RunOption
+struct Setting<Option: CommandOption>: Sendable, Equatable {
+    let option: Option
     let text: String
     let origin: Origin
 
@@ -22,12 +22,11 @@ struct Setting: Sendable, Equatable {
     }
 }
 
-/// All values of a run from all layers: for every option the values of the highest layer that names it.
+/// All values of a command from all layers: for every option the values of the highest layer that names it.
 ///
-/// The command line wins over the environment, the environment over the file. `-i` and `-r` are one choice: a layer
-/// with either of them replaces both of the layers below.
-public struct Settings: Sendable {
-    private var values: [RunOption: [Setting]] = [:]
+/// The command line wins over the environment, the environment over the file.
+public struct LayeredSettings<Option: CommandOption>: Sendable {
+    private var values: [Option: [Setting<Option>]] = [:]
 
     /// Puts the layers together.
     ///
@@ -36,24 +35,27 @@ public struct Settings: Sendable {
     ///   - environment: all environment variables; those of other names are ignored.
     ///   - file: the configuration file, if there is one.
     public init(
-        commandLine: [RunOption: [String]], environment: [String: String], file: ConfigurationFile? = nil
+        commandLine: [Option: [String]], environment: [String: String], file: LayerFile<Option>? = nil
     ) {
         add(commandLine, .commandLine)
         add(environmentValues(environment), .environment)
         if let file { add(file.values, .file(file.path)) }
     }
 
-    private mutating func add(_ layer: [RunOption: [String]], _ origin: Origin) {
-        let hasInput = values[.interface] != nil || values[.read] != nil
+    private mutating func add(_ layer: [Option: [String]], _ origin: Origin) {
+        let isChosen = Option.oneChoice.contains { values[$0] != nil }
         for (option, texts) in layer where !texts.isEmpty && values[option] == nil {
-            if hasInput, option == .interface || option == .read { continue }
+            if isChosen, Option.oneChoice.contains(option) { continue }
             values[option] = texts.map { Setting(option: option, text: $0, origin: origin) }
         }
     }
 
     /// The values of an option in the order in which they were written.
-    func all(_ option: RunOption) -> [Setting] { values[option] ?? [] }
+    func all(_ option: Option) -> [Setting<Option>] { values[option] ?? [] }
 
     /// The value of an option; the last one, if a person repeated it.
-    func last(_ option: RunOption) -> Setting? { values[option]?.last }
+    func last(_ option: Option) -> Setting<Option>? { values[option]?.last }
 }
+
+/// The values of a run.
+public typealias Settings = LayeredSettings<RunOption>

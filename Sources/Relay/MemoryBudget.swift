@@ -58,6 +58,12 @@ struct MemoryBudget {
         add(OwnTraffic.byteCount, "addresses of our own connections")
         add(EgressSetup.byteCount(plans, limits), "buffers of all connections, the readers' places included")
         let slots = max(EgressSetup.slotCount(plans, limits), 1)
+        guard slots <= BatchIndex.maximumSlots else {
+            throw RelayError(
+                .usage,
+                "--to, --listen and -w need places for \(slots) destinations; a run has \(BatchIndex.maximumSlots)"
+                    + " (each --listen takes \(limits.guestsPerListener), for its readers)")
+        }
         let index = BatchIndex.bytesPerSegment(segmentBytes: options.segmentSize, slots: slots)
         add(BatchIndex.fixedBytes(slots: slots, workers: lanes.count), "lists of the newest-first index")
         let rest = options.memory - terms.reduce(0) { $0 + $1.bytes }

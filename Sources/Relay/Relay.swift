@@ -8,8 +8,10 @@ public enum Relay {
     ///
     /// - Throws: `RelayError` if the run cannot start.
     public static func run(_ options: RelayOptions, console: RelayConsole) throws(RelayError) -> RunReport {
-        let signals = try SignalWatch()
+        // Until the run is set up a signal ends the process as usual: names that do not resolve and a named pipe that
+        // nobody reads yet may hold it up for long. Threads start later, with every signal blocked.
         let run = try RelayRun(options, console: console)
+        let signals = try SignalWatch()
         for line in run.startLines { console.log(line) }
         try run.start()
         run.watch(signals)

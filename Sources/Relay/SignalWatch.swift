@@ -2,7 +2,7 @@ internal import CMachine
 internal import Glibc
 internal import Machine
 
-/// SIGINT, SIGTERM and SIGHUP as events of the control loop. Made before any thread, so that all inherit the mask.
+/// SIGINT, SIGTERM and SIGHUP as events of the control loop. Made before any thread of the run.
 struct SignalWatch: ~Copyable {
     private let descriptor: Int32
 

@@ -83,11 +83,6 @@ extension BatchIndex {
         unsafe intakes[worker].queue.2 == noSegment
     }
 
-    /// Whether the worker has nothing but the segment it is filling, if that.
-    @_noLocks public func isShort(worker: Int) -> Bool {
-        unsafe intakes[worker].queue.1 == noSegment
-    }
-
     @_noLocks mutating func freeIfDone(_ segment: UInt32) {
         let entry = unsafe state(segment)
         guard unsafe entry.pointee.inUse, unsafe entry.pointee.sealed, unsafe entry.pointee.owedHeld == 0,

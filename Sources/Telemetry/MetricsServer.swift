@@ -24,7 +24,11 @@ public struct MetricsServer: Sendable {
                 var waiting = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
                 _ = unsafe poll(&waiting, 1, -1)
                 let connection = spillway_accept(socket)
-                if connection < 0 { continue }
+                if connection < 0 {
+                    // Without a free descriptor the connection stays in the queue, and poll would return at once.
+                    if connection != -EAGAIN { Clock.sleep(nanoseconds: 100_000_000) }
+                    continue
+                }
                 Self.answer(connection, render)
                 close(connection)
             }

@@ -41,6 +41,7 @@ struct Run: ParsableCommand {
 
     func run() throws {
         let options = try understood()
+        try Self.refuseOverwritingInput(options)
         let report = try options.report.map { path throws(Failure) in try FileOutput(path) }
         let console = Console.standard
         let result: RunReport
@@ -56,9 +57,18 @@ struct Run: ParsableCommand {
         throw ArgumentParser.ExitCode(result.exit.rawValue)
     }
 
+    /// An output that is an input by another name (a link, another path) would be emptied before it is read.
+    private static func refuseOverwritingInput(_ options: RunOptions) throws(Failure) {
+        guard case .files(let files) = options.inputs else { return }
+        for (option, output) in [("-w", options.write), ("--report", options.report)] {
+            guard let output, let input = files.first(where: { Surroundings.isSameFile(output, $0) }) else { continue }
+            throw Failure(.usage, "\(option) \(output): the same file as -r \(input); write to another one")
+        }
+    }
+
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> RunOptions {
-        let file = try Surroundings.configuration(watching.config, command: "run")
+        let file: ConfigurationFile? = try Surroundings.configuration(watching.config, command: "run")
         let settings = Settings(commandLine: given, environment: Surroundings.environment, file: file)
         do throws(OptionError) {
             return try RunOptions(settings, hostName: Surroundings.hostName)

@@ -18,6 +18,25 @@ enum Surroundings {
         return variables
     }
 
+    /// Takes the places of standard streams that are closed, so that no file or socket of ours lands there and is then
+    /// read as standard input or written over as standard output. Opened the wrong way round, they fail when used.
+    static func occupyStandardDescriptors() {
+        for descriptor in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(descriptor, F_GETFD) < 0 {
+            _ = unsafe open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+        }
+    }
+
+    /// Whether two paths lead to one regular file; `-` is the standard stream given.
+    static func isSameFile(_ output: String, _ input: String) -> Bool {
+        func status(_ path: String, _ standard: Int32) -> stat? {
+            var status = stat()
+            let result = unsafe path == "-" ? fstat(standard, &status) : stat(path, &status)
+            return result == 0 && status.st_mode & S_IFMT == S_IFREG ? status : nil
+        }
+        guard let one = status(output, STDOUT_FILENO), let other = status(input, STDIN_FILENO) else { return false }
+        return one.st_dev == other.st_dev && one.st_ino == other.st_ino
+    }
+
     /// The host's name.
     static var hostName: String {
         var bytes = [UInt8](repeating: 0, count: 256)
@@ -26,15 +45,17 @@ enum Surroundings {
     }
 
     /// The configuration file named on the command line, or else in the environment.
-    static func configuration(_ path: String?, command: String) throws(Failure) -> ConfigurationFile? {
-        let variable = RunOption.variable("config")
+    static func configuration<Option: CommandOption>(
+        _ path: String?, command: String
+    ) throws(Failure) -> LayerFile<Option>? {
+        let variable = Option.variable("config")
         guard let path = path ?? environment[variable], !path.isEmpty else {
             if path != nil { throw Failure(.usage, "--config: write the path of a YAML file") }
             return nil
         }
         let content = try read(path)
         do throws(OptionError) {
-            return try ConfigurationFile(path: path, content: content)
+            return try LayerFile(path: path, content: content)
         } catch {
             throw Failure(error, command: command)
         }

@@ -5,7 +5,7 @@ import SegmentPool
 import TestSupport
 import Testing
 
-@Suite("Egress: broken connections", .serialized, .timeLimit(.minutes(2)))
+@Suite("Egress: broken connections", .serialized, .timeLimit(.minutes(5)))
 struct BreakTests {
     @Test("A reader that is killed and comes back: what was not acknowledged is sent again, nothing is missing")
     func killedAndBack() throws {
@@ -41,14 +41,16 @@ struct BreakTests {
         #expect([counters[.connects], counters[.reconnects]] == [5, 4])
     }
 
-    @Test("A batch in flight whose memory was taken is lost when the connection breaks, and counted")
-    func orphans() throws {
+    @Test(
+        "A batch in flight whose memory was taken is lost when the connection breaks, and counted",
+        arguments: [(20, 200_000), (3000, 1000)])
+    func orphans(packets: Int, bytes: Int) throws {
         let listener = try TestListener(receiveBuffer: 8192)
         var options = RigOptions()
-        options.segments = 4
+        (options.segments, options.batch.packets) = (4, 1)
         let rig = try EgressRig([.to(listener)], options)
         let first = try listener.accept()
-        try rig.feeder.feed(20, bytes: 200_000)
+        try rig.feeder.feed(packets, bytes: bytes)
         rig.feeder.flush()
         try rig.waitUntilAssigned()
         try rig.waitUntilQuiet()

@@ -4,7 +4,7 @@ import SegmentPool
 import TestSupport
 import Testing
 
-@Suite("Egress: classic capture streams", .serialized, .timeLimit(.minutes(2)))
+@Suite("Egress: classic capture streams", .serialized, .timeLimit(.minutes(5)))
 struct ClassicTests {
     /// A classic stream, taken apart by docs/format.md.
     private func parse(_ bytes: [UInt8], nanoseconds: Bool) throws -> [SamplePacket] {

@@ -6,7 +6,7 @@ import SegmentPool
 import TestSupport
 import Testing
 
-@Suite("Egress: delivery", .serialized, .timeLimit(.minutes(2)))
+@Suite("Egress: delivery", .serialized, .timeLimit(.minutes(5)))
 struct DeliveryTests {
     @Test("Every packet arrives once, is counted once, and the stream is what format.md says", arguments: [1, 2])
     func everythingOnce(workers: Int) throws {

@@ -222,7 +222,7 @@ final class LedgerWatcher {
 
     init(_ counters: [Counters], _ names: [String]) throws {
         thread = try PinnedThread(name: "ledger", cpus: nil) { [state] in
-            while !state.stop.isSet {
+            repeat {
                 for (name, counters) in zip(names, counters) {
                     let now = counters.snapshot()
                     let right = now[.delivered] &+ now[.inMemory] &+ now.sum("dropped", scope: .destination)
@@ -234,7 +234,7 @@ final class LedgerWatcher {
                 }
                 state.looks.add(1, ordering: .relaxed)
                 usleep(300)
-            }
+            } while !state.stop.isSet
         }
     }
 

@@ -6,7 +6,7 @@ import SegmentPool
 import TestSupport
 import Testing
 
-@Suite("Egress: files", .serialized, .timeLimit(.minutes(2)))
+@Suite("Egress: files", .serialized, .timeLimit(.minutes(5)))
 struct FileTests {
     /// Runs `body` with a new, empty, open file.
     private func withFile(in folder: String, _ body: (Int32, _ path: String) throws -> Void) throws {

@@ -5,7 +5,7 @@ import SegmentPool
 import TestSupport
 import Testing
 
-@Suite("Egress: readers on a listener", .serialized, .timeLimit(.minutes(2)))
+@Suite("Egress: readers on a listener", .serialized, .timeLimit(.minutes(5)))
 struct GuestTests {
     /// A listening socket for the egress thread, closed with the test.
     private final class Door {

@@ -19,6 +19,8 @@ struct ExitTests {
             try relay(["-r", path, "--to", "null", "--egress-cpus", "1000"]).expect(
                 exits: 64, naming: ["--egress-cpus"])
             try relay(["-r", path, "--to", "null", "--memory", "2M"]).expect(exits: 64, naming: ["--memory 2M"])
+            let many = (0..<65).flatMap { ["--to", "127.0.0.1:9,name=d\($0)"] }
+            try relay(["-r", path, "--memory", "512M"] + many).expect(exits: 64, naming: ["--to", "65 destinations"])
         }
     }
 

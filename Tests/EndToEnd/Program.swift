@@ -2,21 +2,6 @@ import Glibc
 import TestSupport
 import Testing
 
-/// The program under test: the one SPILLWAY_BINARY names, or the one beside the test bundle, which comes from the same
-/// build.
-func programPath() throws -> String {
-    if let path = environmentValue("SPILLWAY_BINARY"), !path.isEmpty {
-        return try #require(findTool(path), "the program that SPILLWAY_BINARY names")
-    }
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-        unsafe readlink("/proc/self/exe", bytes.baseAddress!, bytes.count)
-    }
-    let bundle = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-    let folder = try #require(bundle.lastIndex(of: "/").map { bundle[..<$0] }, "a path in \(bundle)")
-    return try #require(findTool("\(folder)/spillway"), "the program spillway is built in \(folder)")
-}
-
 /// This process's own SPILLWAY variables, to be taken out of the environment of the program.
 func withoutOwnVariables() throws -> [String: String?] {
     let variables = String(decoding: try readFile("/proc/self/environ"), as: UTF8.self).split(separator: "\0")
@@ -38,7 +23,7 @@ final class RunningRelay {
     ///   - unprivileged: runs it without any capability, by the same user.
     init(_ arguments: [String], namespace: NetworkNamespace? = nil, unprivileged: Bool = false) throws {
         folder = makeTemporaryDirectory()
-        var words = [try programPath(), "run"] + arguments
+        var words = [try builtExecutable("spillway"), "run"] + arguments
         if !arguments.contains("--memory") { words += ["--memory", "48M"] }
         if !arguments.contains("--report") { words += ["--report", "\(folder)/report.json"] }
         if unprivileged { words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] + words }

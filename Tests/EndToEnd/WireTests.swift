@@ -54,7 +54,7 @@ struct WireTests {
         try requireTool("tshark")
         try withTemporaryDirectory { folder in
             try writeFile("\(folder)/in", captureFile(packets))
-            let program = try programPath()
+            let program = try builtExecutable("spillway")
             let script =
                 "'\(program)' run -r '\(folder)/in' -w - --memory 48M --report '\(folder)/report' | tshark -n -r - -w '\(folder)/out'"
             let result = try run("bash", ["-o", "pipefail", "-c", script], environment: withoutOwnVariables()).checked()
@@ -69,7 +69,7 @@ struct WireTests {
     func brokenPipe() throws {
         try withTemporaryDirectory { folder in
             try writeFile("\(folder)/in", captureFile(numberedPackets(0..<20_000)))
-            let program = try programPath()
+            let program = try builtExecutable("spillway")
             let script =
                 "'\(program)' run -r '\(folder)/in' -w - --memory 48M --report '\(folder)/report' | head -c 100000 > /dev/null"
             let result = try run("bash", ["-o", "pipefail", "-c", script], environment: withoutOwnVariables())

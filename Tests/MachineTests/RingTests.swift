@@ -30,7 +30,7 @@ private struct Seeded: RandomNumberGenerator {
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }
 
-@Suite("SPSC ring", .timeLimit(.minutes(1)))
+@Suite("SPSC ring", .timeLimit(.minutes(5)))
 struct RingTests {
     @Test(
         "Random single and batched pushes and pops against an array", arguments: [1, 2, 4, 64], [1, 2, 3] as [UInt64])
@@ -190,7 +190,7 @@ struct RingTests {
     }
 }
 
-@Suite("Byte ring", .timeLimit(.minutes(1)))
+@Suite("Byte ring", .timeLimit(.minutes(5)))
 struct ByteRingTests {
     /// Writes an entry: its length, its number, and bytes that follow from the number.
     private static func fill(_ target: UnsafeMutableRawPointer, _ count: Int, _ number: UInt64) {

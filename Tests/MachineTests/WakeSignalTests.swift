@@ -3,7 +3,7 @@ import Machine
 import Synchronization
 import Testing
 
-@Suite("Wake signal", .timeLimit(.minutes(1)))
+@Suite("Wake signal", .timeLimit(.minutes(5)))
 struct WakeSignalTests {
     private final class Ball: Sendable {
         let turns = Atomic<Int>(0)

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Files made of our blocks, before the eyes of the programs people use.
-@Suite("Written files, read by others", .timeLimit(.minutes(2)))
+@Suite("Written files, read by others", .timeLimit(.minutes(5)))
 struct WritingFilesTests {
     /// A file as docs/format.md describes it: two interfaces, batches of several sizes, a late interface, statistics.
     private func makeFile() -> (bytes: [UInt8], packets: [SamplePacket]) {

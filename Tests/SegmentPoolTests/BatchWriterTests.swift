@@ -63,7 +63,7 @@ struct WriterModel {
     }
 }
 
-@Suite("Batch writer", .timeLimit(.minutes(1)))
+@Suite("Batch writer", .timeLimit(.minutes(5)))
 struct BatchWriterTests {
     /// What a test does to a writer.
     private enum Step { case packet(Int), flush, seal }

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Workers and the index on threads of their own, as in the program.
-@Suite("Segments between threads", .serialized, .timeLimit(.minutes(2)))
+@Suite("Segments between threads", .serialized, .timeLimit(.minutes(5)))
 struct HandOverTests {
     private final class WriterBox: @unchecked Sendable {
         // Safe because one thread at a time uses it.

@@ -43,7 +43,8 @@ struct IndexModel {
         var isSealed = false
     }
 
-    let segmentCount: Int
+    /// Segments that may be used.
+    var segmentCount: Int
     private(set) var batches: [Batch] = []
     private(set) var slots: [Slot?]
     /// Segments in use by hand-out, and the hand-outs of each worker that are not completely taken in.

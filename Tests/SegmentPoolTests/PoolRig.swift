@@ -39,9 +39,10 @@ struct Seeded: RandomNumberGenerator {
     }
 
     init(
-        segmentBytes: Int = 512 << 10, segments: Int, slots: Int, workers: Int = 1, limits: BatchLimits = BatchLimits()
+        segmentBytes: Int = 512 << 10, segments: Int, ready: Int? = nil, slots: Int, workers: Int = 1,
+        limits: BatchLimits = BatchLimits()
     ) throws {
-        pool = try SegmentPool(segmentBytes: segmentBytes, count: segments, pages: .off, node: nil)
+        pool = try SegmentPool(segmentBytes: segmentBytes, count: segments, pages: .off, node: nil, ready: ready)
         registry = try InterfaceRegistry()
         _ = registry.register(Self.interface(0))
         index = try BatchIndex(pool: pool, slots: slots, workers: workers)
@@ -102,9 +103,9 @@ struct Seeded: RandomNumberGenerator {
     func leave(_ slot: Int) -> UInt64 { index.leave(slot) }
     func hasTakenInAll(_ worker: Int) -> Bool { index.hasTakenInAll(worker: worker) }
     func wantsSegment(_ worker: Int) -> Bool { index.wantsSegment(worker: worker) }
-    func isShort(_ worker: Int) -> Bool { index.isShort(worker: worker) }
     func victim(evenHeld: Bool) -> UInt32? { index.victim(evenHeld: evenHeld) }
     func victim(owedOnlyTo mask: UInt64) -> UInt32? { index.victim(owedOnlyTo: mask) }
+    func admitTouched() -> Bool { index.admitTouched() }
     var freeSegments: Int { index.freeSegments }
 
     /// The bytes of a batch now.

@@ -57,7 +57,7 @@ struct XDPProgram: ~Copyable {
 
     /// The object file the build embedded.
     private static func object() -> [UInt8] {
-        let digits = CaptureProgramObject.digits
+        let digits = spillwayObject
         func value(_ digit: UInt8) -> UInt8 { digit >= 0x61 ? digit - 0x61 + 10 : digit - 0x30 }
         return (0..<digits.utf8CodeUnitCount / 2).map { place in
             unsafe value(digits.utf8Start[2 * place]) << 4 | value(digits.utf8Start[2 * place + 1])

@@ -30,19 +30,37 @@ extension FragmentList where Payload == NoPayload {
     /// - Throws: `FragmentError.outOfOrder` and `FragmentError.exceedsLimit`; the list is unchanged.
     /// - Complexity: O(*m*) for *m* ranges.
     @inlinable public mutating func append(contentsOf ranges: [Range<Bound>]) throws(FragmentError<Bound>) {
-        var last = end
-        for range in ranges where !range.isEmpty {
-            if range.lowerBound < last { throw FragmentError.outOfOrder(lowerBound: range.lowerBound, end: last) }
-            last = range.upperBound
+        let isNormal = unsafe ranges.withUnsafeBufferPointer { unsafe isNormalBehindEnd($0) }
+        var last = isNormal ? ranges.last?.upperBound ?? end : end
+        if !isNormal {
+            for range in ranges where !range.isEmpty {
+                if range.lowerBound < last { throw FragmentError.outOfOrder(lowerBound: range.lowerBound, end: last) }
+                last = range.upperBound
+            }
         }
         try checkLimit(last)
         withUniqueTree { tree in
             unsafe ranges.withUnsafeBufferPointer { ranges in
+                if isNormal { return unsafe tree.append(normal: ranges) }
                 tree.append(sortedCount: ranges.count) { index in
                     unsafe Extent(ranges[index].lowerBound, ranges[index].upperBound)
                 }
             }
         }
+    }
+
+    /// Whether ranges can be stored behind the end as they are: they are in order, none is empty, and none
+    /// touches the one before. Without branches, since all are looked at in nearly every case.
+    @inlinable func isNormalBehindEnd(_ ranges: UnsafeBufferPointer<Range<Bound>>) -> Bool {
+        guard let all = ranges.baseAddress, ranges.count > 0 else { return true }
+        let first = unsafe all[0]
+        var faults = first.isEmpty || (count > 0 && first.lowerBound <= end) ? 1 : 0
+        for index in 1..<ranges.count {
+            let (before, range) = unsafe (all[index &- 1].upperBound, all[index])
+            faults |= range.lowerBound <= before ? 1 : 0
+            faults |= range.lowerBound == range.upperBound ? 1 : 0
+        }
+        return faults == 0
     }
 
     /// Covers ranges that are sorted by their beginning; they may overlap.
@@ -147,6 +165,21 @@ struct RangeFacts<Bound: FragmentBound> {
 }
 
 extension Tree where Payload == NoPayload {
+    /// Appends ranges that are in order, not empty, and touch neither one another nor the end: leaf by leaf,
+    /// in one piece each.
+    @inlinable func append(normal ranges: UnsafeBufferPointer<Range<Bound>>) {
+        guard let first = ranges.baseAddress, ranges.count > 0 else { return }
+        var builder = Builder(self)
+        var index = 0
+        while index < ranges.count {
+            let piece = min(builder.leaf.capacity &- builder.slot, ranges.count &- index)
+            unsafe builder.append(normal: first + index, piece)
+            index &+= piece
+            if index < ranges.count { builder.nextLeaf(beginning: unsafe first[index].lowerBound) }
+        }
+        builder.finish()
+    }
+
     /// Appends ranges that are sorted by their beginning, and joins those that overlap or touch. The first one
     /// begins at the end or behind.
     @inlinable @inline(always) func append(sortedCount count: Int, _ extent: (Int) -> Extent<Bound>) {
@@ -168,6 +201,18 @@ extension Tree where Payload == NoPayload {
 }
 
 extension Tree.Builder where Payload == NoPayload {
+    /// Copies ranges into the current leaf, which has room for them. A range and an extent are the same two
+    /// bounds in memory.
+    @inlinable @inline(always)
+    mutating func append(normal ranges: UnsafePointer<Range<Bound>>, _ count: Int) {
+        assert(slot &+ count <= leaf.capacity)
+        let extents = unsafe UnsafeRawPointer(ranges).assumingMemoryBound(to: Extent<Bound>.self)
+        unsafe (leaf.extents + slot).update(from: extents, count: count)
+        // Counted at the source: reading back what was just written would wait for it.
+        unsafe summary.add(Leaf<Bound, Payload>.total(of: extents, count))
+        slot &+= count
+    }
+
     /// Puts ranges into the current leaf until it is full or there are no more, beginning with `open`, which
     /// grows as long as the next range overlaps or touches it. Leaves in `open` what is still to be put in.
     @inlinable @inline(always) mutating func fillLeaf(

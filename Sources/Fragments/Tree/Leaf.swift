@@ -34,9 +34,10 @@ struct Leaf<Bound: FragmentBound, Payload: PayloadTraits>: Equatable {
         clear(from: 0)
     }
 
-    /// Marks the slots from one on as unused.
+    /// Marks the slots from one on as unused. The greatest bound has all bits set, so bytes can be filled.
     @inlinable func clear(from slot: Int) {
-        unsafe (extents + slot).update(repeating: .unused, count: capacity - slot)
+        let bytes = (capacity - slot) * MemoryLayout<Extent<Bound>>.stride
+        unsafe UnsafeMutableRawPointer(extents + slot).initializeMemory(as: UInt8.self, repeating: 0xff, count: bytes)
     }
 
     /// Allocates a leaf whose slots have all to be filled or cleared.
@@ -220,18 +221,25 @@ extension Leaf {
     }
 
     /// Sum, longest and number of all ranges, counted anew. O(capacity).
-    @inlinable func total() -> Summary<Bound> {
-        let (count, all) = unsafe (count, extents)
-        var sum: Bound = 0
-        var largest: Bound = 0
+    @inlinable func total() -> Summary<Bound> { unsafe Self.total(of: UnsafePointer(extents), count) }
+
+    /// Two chains of maxima are followed at a time, since each step waits for the one before.
+    @inlinable static func total(of all: UnsafePointer<Extent<Bound>>, _ count: Int) -> Summary<Bound> {
+        var (sum, odd, even): (Bound, Bound, Bound) = (0, 0, 0)
         var slot = 0
-        while slot < count {
-            let length = unsafe all[slot].length
-            sum &+= length
-            largest = length > largest ? length : largest
-            slot &+= 1
+        while slot &+ 1 < count {
+            let (first, second) = unsafe (all[slot].length, all[slot &+ 1].length)
+            sum &+= first &+ second
+            even = first > even ? first : even
+            odd = second > odd ? second : odd
+            slot &+= 2
         }
-        return Summary(sum: sum, largest: largest, count: count)
+        if slot < count {
+            let last = unsafe all[slot].length
+            sum &+= last
+            even = last > even ? last : even
+        }
+        return Summary(sum: sum, largest: max(even, odd), count: count)
     }
 
     /// The longest length; a range of at least `enough` ends the search.
