@@ -100,7 +100,8 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "TestSupport",
+        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress",
+        "TestSupport",
         "MachineTests", "SegmentPoolTests", "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
