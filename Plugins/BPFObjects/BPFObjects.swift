@@ -8,7 +8,7 @@ import PackagePlugin
 @main
 struct BPFObjects: BuildToolPlugin {
     /// Which programs a target gets.
-    static let programs = ["Generator": ["generator"]]
+    static let programs = ["Capture": ["spillway"], "Generator": ["generator"]]
 
     func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
         let clang = try context.tool(named: "clang").url.path

@@ -4,7 +4,8 @@
 /// enumeration is closed, so no packet can be lost for a reason that has no name.
 @frozen public enum Counter: UInt8, CaseIterable, Sendable {
     // Capture threads, one block per input.
-    case captured, droppedKernel, droppedRing, droppedLinkType
+    case captured, droppedKernel, droppedRing, droppedFillRingEmpty, droppedReceiveRingFull, droppedOversize
+    case droppedRedirect, droppedLinkType, passed, otherQueues, invalidDescriptors
     // Worker threads.
     case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
     case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
@@ -48,6 +49,19 @@
             .count(.capture, "captured", "captured_packets", "Packets that reached this input, those it lost included")
         case .droppedKernel: .drop(.capture, "kernel", "The kernel's receive buffer was full (PACKET_STATISTICS)")
         case .droppedRing: .drop(.capture, "ring", "The fast ring between capture and worker was full")
+        case .droppedFillRingEmpty:
+            .drop(.capture, "fill_ring_empty", "AF_XDP: no free frame; capture was held up for too long")
+        case .droppedReceiveRingFull: .drop(.capture, "rx_ring_full", "AF_XDP: the receive ring was full")
+        case .droppedOversize:
+            .drop(.capture, "oversize", "AF_XDP: larger than a frame, and the driver takes no packets in several")
+        case .droppedRedirect:
+            .drop(.capture, "redirect", "AF_XDP: the kernel could not give the packet from the program to the socket")
+        case .passed:
+            .count(.capture, "passed", "passed_packets", "Left to the kernel: ours, and neighbours' questions for us")
+        case .otherQueues:
+            .count(.capture, "other_queues", "other_queue_packets", "Left to the kernel: came by a queue not captured")
+        case .invalidDescriptors:
+            .count(.capture, "invalid_descriptors", "invalid_descriptors", "AF_XDP: frames the kernel refused to take")
         case .droppedLinkType:
             .drop(.capture, "link_type", "Raw IP of another version than the first packet, which decides the link type")
         case .received:

@@ -4,15 +4,38 @@
 public struct RunOptions: Sendable {
     /// Where packets come from.
     public enum Inputs: Sendable, Equatable {
-        /// Network interfaces by name.
-        case interfaces([String])
+        /// Network interfaces.
+        case interfaces([Interface])
         /// Capture files; `-` is standard input.
         case files([String])
+    }
+
+    /// A network interface, `IFACE` or `IFACE@QUEUES`.
+    public struct Interface: Sendable, Equatable {
+        /// Its name.
+        public var name: String
+        /// The receive queues to capture from, ascending; nil for all.
+        public var queues: [UInt32]?
+
+        /// An interface.
+        public init(_ name: String, queues: [UInt32]? = nil) {
+            self.name = name
+            self.queues = queues
+        }
+    }
+
+    /// What the host's stack sees of the packets.
+    public enum Tap: String, Sendable, CaseIterable {
+        case consume
+        case mirror
     }
 
     /// The rung of the capture ladder.
     public enum Capture: String, Sendable, CaseIterable {
         case auto
+        case zeroCopy = "xdp-zerocopy"
+        case native = "xdp-native"
+        case generic = "xdp-generic"
         case afPacket = "af-packet"
     }
 
@@ -66,6 +89,8 @@ public struct RunOptions: Sendable {
     public var pace: Pace?
     /// The rung of the capture ladder.
     public var capture: Capture?
+    /// What the host's stack sees.
+    public var tap: Tap?
     /// The memory budget in bytes.
     public var memory: Int?
     /// Bytes of a segment, a power of two.
@@ -104,6 +129,7 @@ public struct RunOptions: Sendable {
         duration = try settings.time(.duration, least: 1)
         pace = try settings.pace()
         capture = try settings.choice(.capture)
+        tap = try settings.choice(.tap)
         memory = try settings.size(.memory, 1...Int.max)
         segmentSize = try settings.segmentSize()
         hugepages = try settings.choice(.hugepages)
@@ -116,7 +142,6 @@ public struct RunOptions: Sendable {
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
         try settings.checkOnlyValue(.distribute, "replicate")
-        try settings.checkOnlyValue(.tap, "mirror")
         try settings.checkOnlyValue(.reassemble, "off")
         try checkTogether(settings)
     }
@@ -132,7 +157,7 @@ public struct RunOptions: Sendable {
             throw OptionError("no input: give -i INTERFACE or -r FILE, each as often as needed")
         }
         return interfaces.isEmpty
-            ? .files(try settings.inputFiles()) : .interfaces(try settings.interfaceNames())
+            ? .files(try settings.inputFiles()) : .interfaces(try settings.interfaces())
     }
 
     /// What no value can be blamed for alone.
@@ -151,6 +176,19 @@ public struct RunOptions: Sendable {
             }
         }
         try checkInputKind(settings)
+        try checkTap(settings)
+    }
+
+    /// AF_XDP takes packets from the stack, a packet socket never does.
+    private func checkTap(_ settings: Settings) throws(OptionError) {
+        guard let capture, let tap, let one = settings.last(.capture), let other = settings.last(.tap) else { return }
+        switch (capture, tap) {
+        case (.auto, _), (.afPacket, .mirror), (.zeroCopy, .consume), (.native, .consume), (.generic, .consume): return
+        default:
+            throw OptionError(
+                "\(one.quotation) and \(other.quotation): AF_XDP takes packets from the stack (consume), af-packet"
+                    + " leaves them to it (mirror); leave one of the two options out")
+        }
     }
 
     /// Options for the other kind of input: a mistake on the command line, but fine in a file or an environment that

@@ -8,8 +8,7 @@ extension RelayRun {
     /// The present figures as metrics.
     func metricsText(_ form: MetricsText.Form) -> String {
         var sources: [MetricsText.Source] = []
-        for (number, name) in inputNames.enumerated() {
-            let labels = [("input", name)]
+        for (number, labels) in laneLabels.enumerated() {
             sources.append(.init(scope: .worker, labels: labels, values: counters.workers[number].snapshot()))
             sources.append(.init(scope: .capture, labels: labels, values: counters.captures[number].snapshot()))
         }
@@ -31,7 +30,12 @@ extension RelayRun {
         return MetricsText.render(form, sources: sources, gauges: gauges)
     }
 
-    private var inputNames: [String] {
-        options.isLive ? options.inputs.map(\.label) : ["file"]
+    /// What tells the lanes apart.
+    private var laneLabels: [[(String, String)]] {
+        guard options.isLive else { return [[("input", "file")]] }
+        return interfaces.lanes.map { lane in
+            let name = ("input", interfaces.names[lane.interface])
+            return lane.queue.map { [name, ("queue", "\($0.number)")] } ?? [name]
+        }
     }
 }

@@ -44,14 +44,17 @@ final class RelayRun: Sendable {
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
-        let lanes = options.isLive ? options.inputs.count : 1
+        interfaces.feed(from: own)
+        let lanes = options.isLive ? interfaces.lanes.count : 1
         placement = try Placement(options: options, lanes: lanes, available: .available())
         // A single record may be larger than a batch; it is a batch of its own then.
         let largest = max(options.batch.bytes, Record.maximumByteCount + BatchTrailer.byteCount)
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         self.limits = limits
-        let budget = try MemoryBudget(options: options, lanes: placement.lanes, plans: outputs.plans, limits: limits)
+        let budget = try MemoryBudget(
+            options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
+            limits: limits)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in
@@ -90,7 +93,7 @@ final class RelayRun: Sendable {
         var lines = [
             "run \(identity) of \(options.name)", "threads: \(placement.description)", "checksums: \(CRC32C.method)",
         ]
-        lines += budget.lines
+        lines += interfaces.lines + budget.lines
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }

@@ -45,8 +45,7 @@ struct ExitCodeTests {
             ["run", "--ack-window", "4M"], ["run", "--reassign-after", "30s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "on"],
-            ["run", "-i", "e", "--to", "null", "--tap", "consume"],
-            ["run", "-i", "e", "--to", "null", "--capture", "xdp-native"],
+            ["run", "-i", "e", "--to", "null", "--tap", "selective"],
             ["run", "-r", "a", "--to", "h:1,ack=none"],
         ])
     func later(arguments: [String]) throws {

@@ -24,9 +24,10 @@ extension NetworkNamespace {
         for number in numbers { try sender.send(liveFrame(number, size: size)) }
     }
 
-    /// A relay that captures inside, once it does.
+    /// A relay that captures inside through packet sockets, once it does.
     func relay(_ arguments: [String], captures: Int = 1) throws -> RunningRelay {
-        let running = try RunningRelay(arguments, namespace: self)
+        let packetSockets = arguments.contains("--capture") ? [] : ["--capture", "af-packet"]
+        let running = try RunningRelay(arguments + packetSockets, namespace: self)
         do {
             try waitForCaptures(captures)
         } catch {

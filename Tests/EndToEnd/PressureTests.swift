@@ -63,7 +63,8 @@ struct PressureTests {
             let reader = try space.reader(.stalled, receiveBuffer: 4096)
             let arguments =
                 [
-                    "-i", "right", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to", reader.address,
+                    "-i", "right", "--capture", "af-packet", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to",
+                    reader.address,
                 ] + (try threading.options())
             let memory = try leastMemory(arguments, namespace: space)
             let running = try space.relay(arguments + ["--memory", memory])

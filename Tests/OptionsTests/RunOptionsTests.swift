@@ -37,7 +37,7 @@ struct RunOptionsTests {
             .batchTime: ["1ms"], .batchPackets: ["7"], .reassemble: ["off"], .onFull: ["drop-newest"],
             .drainTimeout: ["0"], .metrics: ["127.0.0.1:9100"], .report: ["r.json"],
         ])
-        #expect(options.inputs == .interfaces(["eth0", "eth1"]))
+        #expect(options.inputs == .interfaces([.init("eth0"), .init("eth1")]))
         #expect(options.name == "s1")
         #expect(options.destinations.map(\.name) == ["sink", "a"])
         #expect(options.destinations.map(\.address) == [nil, Address(host: "h", port: 1)])
@@ -131,12 +131,31 @@ struct RunOptionsTests {
             ([.read: ["a"], .to: ["null"], .tap: ["mirror"]], ["--tap mirror", "-i"]),
             ([.read: ["a"], .to: ["null"], .capture: ["auto"]], ["--capture auto", "-i"]),
             ([.interface: ["e"], .to: ["null"], .pace: ["max"]], ["--pace max", "-r"]),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["af-packet"], .tap: ["consume"]],
+                ["af-packet", "--tap consume"]
+            ),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["xdp-native"], .tap: ["mirror"]],
+                ["xdp-native", "mirror"]
+            ),
         ] as [([RunOption: [String]], [String])])
     func combination(values: [RunOption: [String]], words: [String]) {
         let error = #expect(throws: OptionError.self) {
             _ = try RunOptions(Settings(commandLine: values, environment: [:]), hostName: "host")
         }
         for word in words { #expect(error?.description.contains(word) == true, "\(word) in \(error as Any)") }
+    }
+
+    @Test("Receive queues stand behind the interface")
+    func queues() throws {
+        let options = try understood([.interface: ["eth0@5,0-2", "eth1"], .to: ["null"]])
+        #expect(options.inputs == .interfaces([.init("eth0", queues: [0, 1, 2, 5]), .init("eth1")]))
+        for wrong in ["eth0@", "eth0@a", "eth0@1-", "@1", "eth0@1024", "eth0@3-1"] {
+            let error = #expect(throws: OptionError.self) { _ = try understood([.interface: [wrong], .to: ["null"]]) }
+            #expect(error?.description.contains("-i \(wrong)") == true, "\(error as Any)")
+        }
+        #expect(throws: OptionError.self) { _ = try understood([.interface: ["e@0", "e@1"], .to: ["null"]]) }
     }
 
     @Test("Standard input may be read while a file or standard output is written")

@@ -1,0 +1,193 @@
+internal import CMachine
+internal import CXDP
+import Glibc
+public import Machine
+import Synchronization
+
+/// One receive queue of an interface through an AF_XDP socket, with its memory and rings. One thread uses it.
+///
+/// A burst: `next` until it gives nil or the burst is large enough, then `release`, which gives the frames back. The
+/// bytes of a packet stay where they are until then; those of a packet in several buffers until the next call of `next`.
+@safe public struct XDPQueue: ~Copyable, @unchecked Sendable {
+    // Safe because rings, memory and socket belong to this value from `init` to `deinit`, and every address the kernel
+    // gives is checked against the memory.
+
+    /// The number of the receive queue.
+    public let queue: UInt32
+    /// The socket, for poll(2). It stays this value's own.
+    public let descriptor: Int32
+    /// Whether the card writes into our memory.
+    public let isZeroCopy: Bool
+    /// Whether packets may come in several buffers.
+    public let takesFragments: Bool
+    /// Bytes of a packet that one buffer holds.
+    public let frameRoom: Int
+    /// Frames there are in all.
+    public let frameCount: Int
+    /// The pages of the packet memory.
+    public let pages: PageKind
+    /// Packets `next` has given out.
+    public private(set) var readCount: UInt64 = 0
+
+    /// What the kernel leaves free in each frame for the program (XDP_PACKET_HEADROOM).
+    static let headroom = 256
+    /// Room to put a packet of several buffers together: more than the kernel's most, which is 18 frames.
+    static let gatherBytes = 128 << 10
+
+    private let frames: UnsafeMutableRawPointer
+    private let frameBytes: Int
+    private let memoryBytes: Int
+    private let receive: XDPRing
+    private let fill: XDPRing
+    private let gather: UnsafeMutableRawPointer
+    private let taiOffset: UInt64
+    private var receivePosition: UInt32 = 0
+    private var receiveKnown: UInt32 = 0
+    private var fillPosition: UInt32
+    /// Of a packet whose buffers have not all come: its time, its bytes so far, and its length so far.
+    private var partTime: UInt64 = 0
+    private var partBytes = 0
+    private var partLength = 0
+    private var isInPart = false
+
+    /// The memory one queue takes, for the budget.
+    public static func byteCount(_ sizes: XDPSizes) -> Int {
+        // Rings: an address and a descriptor per frame, the smallest frame being 2 KiB.
+        sizes.memoryBytes + sizes.memoryBytes / 2048 * 24 + gatherBytes
+    }
+
+    /// Opens the socket, registers memory, fills the fill ring and binds.
+    ///
+    /// - Parameters:
+    ///   - attempts: what to ask the kernel for, in this order: zero-copy or not, packets in several buffers or not.
+    /// - Throws: the system call that failed, of the last attempt.
+    init(
+        interface: UInt32, queue: UInt32, frameBytes: Int, sizes: XDPSizes, pages: PageKind, node: Int?,
+        attempts: [(zeroCopy: Bool, fragments: Bool)]
+    ) throws(SystemError) {
+        let region = try MemoryRegion(byteCount: sizes.memoryBytes, pages: pages, node: node)
+        let gather = try MemoryRegion(byteCount: Self.gatherBytes, pages: .off, node: node)
+        let opened = try XDPSocket.open(
+            interface, queue, memory: region, frameBytes: frameBytes, sizes: sizes, attempts: attempts)
+        (self.queue, descriptor, self.frameBytes, memoryBytes) = (queue, opened.socket, frameBytes, sizes.memoryBytes)
+        (fill, receive, fillPosition) = (opened.fill, opened.receive, opened.filled)
+        (isZeroCopy, takesFragments) = (opened.isZeroCopy, opened.takesFragments)
+        unsafe (frames, self.gather) = (region.base, gather.base)
+        self.pages = region.pages
+        frameRoom = frameBytes - Self.headroom
+        frameCount = sizes.memoryBytes / frameBytes
+        taiOffset = UInt64(bitPattern: spillway_xdp_tai_offset())
+    }
+
+    deinit {
+        receive.unmap()
+        fill.unmap()
+        close(descriptor)
+    }
+
+    /// The next packet, or nil if there is none now. It never waits.
+    @_noLocks
+    public mutating func next() -> LivePacket? {
+        while true {
+            if receivePosition == receiveKnown {
+                receiveKnown = unsafe receive.producer.pointee.load(ordering: .acquiring)
+                if receivePosition == receiveKnown { return nil }
+            }
+            let entry = unsafe receive.entries + Int(receivePosition & receive.mask) &* 16
+            let address = Int(truncatingIfNeeded: unsafe entry.load(as: UInt64.self))
+            let length = Int(truncatingIfNeeded: unsafe entry.load(fromByteOffset: 8, as: UInt32.self))
+            let goesOn = unsafe entry.load(fromByteOffset: 12, as: UInt32.self) & 1 != 0
+            receivePosition &+= 1
+            precondition(
+                address >= 8 && length <= frameBytes && address <= memoryBytes - length,
+                "the kernel gives frames of our memory")
+            // The frame's place in the fill ring is written now and shown to the kernel at `release`.
+            let slot = unsafe fill.entries + Int(fillPosition & fill.mask) &* 8
+            unsafe slot.storeBytes(of: UInt64(truncatingIfNeeded: address & ~(frameBytes &- 1)), as: UInt64.self)
+            fillPosition &+= 1
+            let bytes = unsafe frames + address
+            if !isInPart && !goesOn {
+                readCount &+= 1
+                let size = UInt32(truncatingIfNeeded: length)
+                return unsafe LivePacket(time: takeTime(bytes), captured: size, original: size, bytes: bytes)
+            }
+            if let packet = unsafe takePart(bytes, length, goesOn: goesOn) { return packet }
+        }
+    }
+
+    /// Adds a buffer to the packet that is being put together; gives it once it is whole.
+    @_noLocks
+    private mutating func takePart(_ bytes: UnsafeMutableRawPointer, _ length: Int, goesOn: Bool) -> LivePacket? {
+        if !isInPart {
+            // Only the first buffer has a stamp before it.
+            partTime = unsafe takeTime(bytes)
+            (partBytes, partLength, isInPart) = (0, 0, true)
+        }
+        let room = min(length, Self.gatherRoom &- partBytes)
+        unsafe spillway_copy(gather + partBytes, bytes, room)
+        partBytes &+= room
+        partLength &+= length
+        if goesOn { return nil }
+        isInPart = false
+        readCount &+= 1
+        return unsafe LivePacket(
+            time: partTime, captured: UInt32(truncatingIfNeeded: partBytes),
+            original: UInt32(truncatingIfNeeded: partLength), bytes: UnsafeRawPointer(gather))
+    }
+
+    private static var gatherRoom: Int { @_noLocks get { 128 << 10 } }
+
+    /// Gives the frames of this burst back to the kernel.
+    @_noLocks
+    public mutating func release() {
+        unsafe receive.consumer.pointee.store(receivePosition, ordering: .releasing)
+        unsafe fill.producer.pointee.store(fillPosition, ordering: .releasing)
+        // XDP_RING_NEED_WAKEUP: the driver went to sleep for want of frames.
+        if unsafe fill.flags.pointee.load(ordering: .relaxed) & 1 != 0 { spillway_xdp_wake(descriptor) }
+    }
+
+    /// The program's stamp before the packet as UTC, or the present time where there is none. The stamp is taken away, so
+    /// that a frame used again without one does not show an old one.
+    @_noLocks @inline(__always)
+    private func takeTime(_ bytes: UnsafeMutableRawPointer) -> UInt64 {
+        let stamp = unsafe (bytes - 8).loadUnaligned(as: UInt64.self)
+        unsafe (bytes - 8).storeBytes(of: 0, as: UInt64.self)
+        return stamp == 0 ? Clock.realtime() : stamp &- taiOffset
+    }
+
+    /// Packets that were lost on the way to this socket, as the kernel counts them (XDP_STATISTICS).
+    public struct Losses: BitwiseCopyable, Sendable, Equatable {
+        /// The fill ring was empty: too few frames for the time between two bursts.
+        public var fillRingEmpty: UInt64 = 0
+        /// The receive ring was full.
+        public var receiveRingFull: UInt64 = 0
+        /// Larger than a frame, and the driver or the program takes one buffer only.
+        public var oversize: UInt64 = 0
+        /// Not packets: addresses in the fill ring that the kernel refused.
+        public var invalidDescriptors: UInt64 = 0
+
+        /// None.
+        @_noLocks public init() {}
+
+        /// All packets that were lost.
+        public var packets: UInt64 { @_noLocks get { fillRingEmpty &+ receiveRingFull &+ oversize } }
+    }
+
+    /// What was lost so far.
+    @_noLocks
+    public func losses() -> Losses {
+        var counts = xdp_statistics()
+        var losses = Losses()
+        guard unsafe spillway_xdp_statistics(descriptor, &counts) == 0 else { return losses }
+        losses.receiveRingFull = counts.rx_ring_full
+        losses.invalidDescriptors = counts.rx_invalid_descs
+        // In copy mode a lost packet counts as dropped whether there was no frame or it was too large, and the former
+        // counts as an empty fill ring too. With several buffers nothing is too large. A zero-copy driver loses packets
+        // for want of frames before the program sees them.
+        let forWantOfFrames =
+            takesFragments ? counts.rx_dropped : min(counts.rx_fill_ring_empty_descs, counts.rx_dropped)
+        losses.fillRingEmpty = isZeroCopy ? 0 : forWantOfFrames
+        losses.oversize = counts.rx_dropped &- losses.fillRingEmpty
+        return losses
+    }
+}

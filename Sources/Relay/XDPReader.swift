@@ -1,0 +1,155 @@
+internal import Capture
+internal import Glibc
+internal import Machine
+
+/// The capture thread over one receive queue, through AF_XDP.
+struct XDPReader: ~Copyable {
+    private var queue: XDPQueue
+    private let interface: XDPInterface
+    private let counts: XDPCounts
+    /// Queues without a thread, which one of the threads counts.
+    private let others: [XDPCounts]
+    private let id: UInt32
+    private let counters: Counters
+    private let stops: StopFlags
+    private let log: @Sendable (String) -> Void
+    private var sink: PacketSink
+    private var lastStatistics: UInt64 = 0
+    private var emptyTurns = 0
+    /// Packets since the last nap, and how long the next one is.
+    private var packetsAwake = 0
+    private var nap = shortestNap
+
+    /// Packets of one burst at most; the clock is read once for all of them.
+    private static var burst: Int { @_noLocks get { 256 } }
+    /// After so many short naps without a packet the input counts as paused.
+    private static let naps = 2
+    private static let shortestNap: UInt64 = 50_000
+    private static let longestNap: UInt64 = 250_000
+
+    /// - Parameters:
+    ///   - place: the queue's place among those of the interface; the first one's thread counts for the others.
+    ///   - id: the interface's number in the run.
+    init(
+        interface: XDPInterface, place: Int, id: UInt32, counters: Counters, stops: StopFlags,
+        sink: consuming PacketSink, log: @escaping @Sendable (String) -> Void
+    ) {
+        self.log = log
+        queue = interface.take(place)
+        counts = interface.counts(place)
+        others = place == 0 ? interface.otherCounts() : []
+        (self.interface, self.id, self.counters, self.stops) = (interface, id, counters, stops)
+        self.sink = sink
+    }
+
+    /// Captures until told to stop or the interface is gone; returns why, in the latter case.
+    mutating func run() -> RelayError? {
+        do throws(XDPError) { try interface.startArrivals(queue) } catch { return end(RelayError(error)) }
+        log("\(interface.name): packets of queue \(queue.queue) arrive")
+        var isRemoved = false
+        while !stops.isSet, !isRemoved {
+            let count = burst()
+            if count > 0 {
+                emptyTurns = 0
+                packetsAwake += count
+            } else {
+                isRemoved = wait()
+            }
+            if Clock.monotonic() &- lastStatistics > 100_000_000 { account() }
+        }
+        interface.stopArrivals()
+        settle()
+        return end(isRemoved ? RelayError(XDPError.removed(interface.name)) : nil)
+    }
+
+    /// Reads what was on its way when the program went: until the program's count and ours add up.
+    private mutating func settle() {
+        for _ in 0..<100 {
+            while burst() > 0 {}
+            if counts.redirected <= queue.readCount + queue.losses().packets { return }
+            Clock.sleep(nanoseconds: 1_000_000)
+        }
+    }
+
+    private mutating func end(_ problem: RelayError?) -> RelayError? {
+        account()
+        // What the program gave away and nobody got or counted was lost between it and the socket.
+        let lost = counters.value(.captured) &- queue.readCount &- queue.losses().packets
+        counters.set(.droppedRedirect, lost)
+        counters.publish()
+        sink.finish()
+        return problem
+    }
+
+    @_noLocks private mutating func burst() -> Int {
+        sink.beginBurst()
+        var count = 0
+        while count < Self.burst, let packet = queue.next() {
+            let arrived = Arrived(
+                time: packet.time, interface: id, captured: packet.captured, original: packet.original)
+            // A capture thread never waits: with the ring full the packet is lost, and counted.
+            if unsafe !sink.put(arrived, packet.bytes) { counters.add(.droppedRing) }
+            count += 1
+        }
+        if count > 0 { queue.release() }
+        sink.endBurst()
+        return count
+    }
+
+    /// Naps twice, so that a stream of packets is taken in bursts instead of one by one; then tells that the input pauses,
+    /// and sleeps until something comes. Returns whether the interface is gone.
+    private mutating func wait() -> Bool {
+        emptyTurns += 1
+        if emptyTurns <= Self.naps {
+            chooseNap()
+            Clock.sleep(nanoseconds: nap)
+            return false
+        }
+        if emptyTurns == Self.naps + 1 { sink.pause() }
+        var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
+        let status = unsafe poll(&descriptor, 1, 100)
+        let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
+        guard status == 0 || isTroubled else { return false }
+        if case .removed = interface.condition { return true }
+        // An interface that is down troubles the socket for as long as it is.
+        if isTroubled { Clock.sleep(nanoseconds: 10_000_000) }
+        return false
+    }
+
+    /// To fall asleep and wake up costs as much as dozens of packets, so a stream is taken in longer naps; never so long
+    /// that an eighth of the frames is used up, and few packets are not kept waiting.
+    private mutating func chooseNap() {
+        if packetsAwake > queue.frameCount / 8 || packetsAwake < 8 {
+            nap = Self.shortestNap
+        } else if packetsAwake > 32 {
+            nap = min(nap * 2, Self.longestNap)
+        }
+        packetsAwake = 0
+    }
+
+    private mutating func account() {
+        lastStatistics = Clock.monotonic()
+        let losses = queue.losses()
+        // The program's figure is read last, so that it is never behind.
+        counters.set(.captured, max(counts.redirected, queue.readCount + losses.packets))
+        counters.set(.droppedFillRingEmpty, losses.fillRingEmpty)
+        counters.set(.droppedReceiveRingFull, losses.receiveRingFull)
+        counters.set(.droppedOversize, losses.oversize)
+        counters.set(.invalidDescriptors, losses.invalidDescriptors)
+        counters.set(.passed, counts.passed)
+        counters.set(.otherQueues, others.reduce(0) { $0 + $1.withoutSocket })
+        counters.publish()
+    }
+}
+
+extension RelayError {
+    /// What an interface's error means for the exit code.
+    init(_ error: XDPError) {
+        switch error {
+        case .noSuchInterface, .removed: self.init(.noInput, "-i \(error)")
+        case .notPermitted: self.init(.notPermitted, "-i \(error)")
+        case .noSuchQueue: self.init(.usage, "-i \(error)")
+        case .isDown, .notEthernet, .isClaimed, .foreignProgram, .refused: self.init(.kernel, "-i \(error)")
+        }
+    }
+}
