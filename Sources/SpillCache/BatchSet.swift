@@ -91,6 +91,15 @@ public struct BatchSet: Sendable {
         insert(BatchRange(lane, first: number, count: 1)) == 1
     }
 
+    /// Takes one batch out.
+    public mutating func remove(_ lane: BatchLane, _ number: UInt64) {
+        guard number < Self.numberLimit, var list = lists.removeValue(forKey: lane) else { return }
+        let before = list.count
+        _ = try? list.erase(number..<number + 1)
+        rangeCount += list.count - before
+        if !list.isEmpty { lists[lane] = list }
+    }
+
     /// Adds all of another set.
     public mutating func formUnion(_ other: BatchSet) {
         for range in other.ranges { insert(range) }

@@ -46,7 +46,7 @@ public struct CacheFileWriter: ~Copyable, Sendable {
     public private(set) var end: UInt64
     /// The run of the present section; nil before the first one and after a recovery.
     public private(set) var run: RunIdentity?
-    private var interfaces = 0, lanes = 0
+    private var interfaces = 0, lanes = 0, statistics: UInt64 = 0
     private let file: OpenFile
     private let directory: DirectoryHandle
     private var reserved: UInt64
@@ -105,10 +105,14 @@ public struct CacheFileWriter: ~Copyable, Sendable {
         end += length
     }
 
-    /// Writes what the section does not say yet.
-    private mutating func append(preambleFor description: RunDescription) throws(SystemError) {
+    /// Writes what the section does not say yet; `append` does it by itself.
+    public mutating func append(preambleFor description: RunDescription) throws(SystemError) {
         let isNew = run != description.run
-        if !isNew, interfaces == description.interfaces.count, lanes == description.lanes.count { return }
+        if !isNew, interfaces == description.interfaces.count, lanes == description.lanes.count,
+            statistics == description.statisticsCount
+        {
+            return
+        }
         var bytes: [UInt8] = []
         if isNew {
             bytes += StreamBlocks.sectionHeader(
@@ -121,11 +125,13 @@ public struct CacheFileWriter: ~Copyable, Sendable {
         }
         for block in description.interfaces.dropFirst(isNew ? 0 : interfaces) { bytes += block }
         for block in description.lanes.dropFirst(isNew ? 0 : lanes) { bytes += block }
+        for block in description.statistics(since: isNew ? 0 : statistics) { bytes += block }
         bytes += CheckBlock.closing(bytes)
         try write(UInt64(bytes.count)) { (file, end) throws(SystemError) in try file.write(bytes, at: end) }
         end += UInt64(bytes.count)
         if isNew { contents.sections += 1 }
         (run, interfaces, lanes) = (description.run, description.interfaces.count, description.lanes.count)
+        statistics = description.statisticsCount
         CrashPoint.cachePreambleWritten.pass()
     }
 
@@ -165,6 +171,9 @@ public struct CacheFileWriter: ~Copyable, Sendable {
             reserved = needed
         }
     }
+
+    /// The file's descriptor, for a sync on another thread.
+    public var descriptor: Int32 { file.descriptor }
 
     /// Makes everything appended so far durable.
     public mutating func sync() throws(SystemError) {

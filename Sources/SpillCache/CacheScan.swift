@@ -18,6 +18,8 @@ public struct CacheScanReport: Sendable {
     public var end: UInt64 = 0
     /// The footer, if the file ends with one that checks.
     public var footer: CacheFooter?
+    /// What the last section says in the end, its statistics included.
+    public var section: RunDescription?
     /// A version of the cache format that is not known here; nothing was read then.
     public var foreignVersion: UInt16?
 }
@@ -58,6 +60,7 @@ public struct CacheScan {
         return try withoutActuallyEscaping(visit) { visit throws(SystemError) in
             var scan = CacheScan(window: window, size: min(limit ?? .max, window.size), visit: visit)
             try scan.run()
+            scan.report.section = scan.section
             return scan.report
         }
     }

@@ -18,6 +18,10 @@ public struct RunDescription: Sendable {
     /// The link type of all interfaces; nil as long as there is none.
     public private(set) var linkType: UInt16?
     private var laneNumbers: Set<UInt16> = []
+    /// The latest Interface Statistics Block of each interface, and in which order they came.
+    public private(set) var statistics: [UInt32: (order: UInt64, block: [UInt8])] = [:]
+    /// How many statistics blocks came so far.
+    public private(set) var statisticsCount: UInt64 = 0
     private var byteCount = 0
 
     /// A run of which nothing is known.
@@ -41,6 +45,32 @@ public struct RunDescription: Sendable {
         guard block.count >= 36, block.count <= 100, laneNumbers.count < Self.laneLimit else { return false }
         let number = UInt16(block[10]) | UInt16(block[11]) << 8
         if laneNumbers.insert(number).inserted { lanes.append(block) }
+        return true
+    }
+
+    /// Takes in an Interface Statistics Block. False if it is none, or of an interface that is not described.
+    public mutating func add(statistics block: [UInt8]) -> Bool {
+        var source = ByteSource(block)
+        guard block.count >= 24, block.count <= 512, (try? source.take(8)) != nil,
+            let interface: UInt32 = try? source.number(), interface < UInt32(interfaces.count)
+        else { return false }
+        statisticsCount += 1
+        statistics[interface] = (statisticsCount, block)
+        return true
+    }
+
+    /// The statistics blocks that came after the first `count`, in their order.
+    public func statistics(since count: UInt64) -> [[UInt8]] {
+        if count == statisticsCount { return [] }
+        return statistics.values.filter { $0.order > count }.sorted { $0.order < $1.order }.map(\.block)
+    }
+
+    /// Takes over what another description of the same run says beyond this one. False if they contradict each other.
+    public mutating func extend(with other: RunDescription) -> Bool {
+        let common = min(checksums.count, other.checksums.count)
+        guard common == 0 || checksums[common - 1] == other.checksums[common - 1] else { return false }
+        for block in other.interfaces.dropFirst(common) where !add(interface: block) { return false }
+        for block in other.lanes where !add(lane: block) { return false }
         return true
     }
 

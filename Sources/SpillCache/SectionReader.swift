@@ -28,6 +28,8 @@ enum SectionReader {
                 guard outcome?.description.add(interface: Array(block)) == true else { return nil }
             case BlockType.lane:
                 guard outcome?.description.add(lane: Array(block)) == true else { return nil }
+            case BlockType.interfaceStatistics:
+                guard outcome?.description.add(statistics: Array(block)) == true else { return nil }
             default: break
             }
         }
