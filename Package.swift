@@ -31,13 +31,16 @@ let package = Package(
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
-        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "SpillCache", "Options"]),
+        .library(
+            name: "SpillwayParts",
+            targets: ["Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Options"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0",
             traits: [.trait(name: "YAML")]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     ],
     targets: [
         // What Swift cannot say, one target per library.
@@ -60,16 +63,20 @@ let package = Package(
             plugins: ["BPFObjects"]),
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
+        module("Transfer", "CMachine", "Machine", "Pcapng"),
+        module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+        module(
+            "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
+                "Collector", "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -89,8 +96,11 @@ let package = Package(
         tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
+        tests("TransferTests", "Transfer", "Pcapng"),
+        tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

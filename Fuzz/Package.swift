@@ -25,6 +25,7 @@ let package = Package(
     dependencies: [.package(name: "spillway", path: "..")],
     targets: [
         fuzzer("FuzzCaptureFile", "SpillwayParts"),
+        fuzzer("FuzzControlBlocks", "SpillwayParts"),
         fuzzer("FuzzFragments", "Fragments"),
         fuzzer("FuzzHeaders", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),

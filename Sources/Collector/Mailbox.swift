@@ -21,6 +21,12 @@ final class Mailbox<Element: Sendable>: Sendable {
         spillway_event_signal(descriptor)
     }
 
+    /// Wakes the waiting thread without a value.
+    func wake() { spillway_event_signal(descriptor) }
+
+    /// Whether nothing is waiting.
+    var isEmpty: Bool { waiting.withLock { $0.isEmpty } }
+
     /// All that was posted, in order.
     func take() -> [Element] {
         spillway_event_drain(descriptor)

@@ -48,6 +48,8 @@ public enum StreamItem: Sendable, Equatable {
     case statistics(interface: UInt32, options: [UInt16: [UInt8]])
     /// A batch.
     case batch(ParsedBatch)
+    /// A control block of acknowledged delivery.
+    case control(ControlMessage)
 }
 
 /// What one connection or file carried, taken apart by docs/format.md and nothing else.
@@ -66,6 +68,10 @@ public struct ParsedStream: Sendable {
     /// The interfaces in their order.
     public var interfaces: [ParsedInterface] {
         items.compactMap { if case .interface(let interface) = $0 { interface } else { nil } }
+    }
+    /// The control blocks in their order.
+    public var controls: [ControlMessage] {
+        items.compactMap { if case .control(let message) = $0 { message } else { nil } }
     }
     /// The interfaces of the statistics blocks in their order.
     public var statistics: [UInt32] {
@@ -142,7 +148,11 @@ private struct StreamState {
             return .lane(
                 number: block.half(10), kind: block.half(12), run: Array(block.bytes[16..<32]),
                 name: String(decoding: block.bytes[32..<32 + count], as: UTF8.self))
-        default: throw StreamProblem("a block of type \(block.type)")
+        default:
+            guard let message = try ControlMessage(block.bytes) else {
+                throw StreamProblem("a block of type \(block.type)")
+            }
+            return .control(message)
         }
     }
 }
@@ -198,14 +208,19 @@ private struct OpenBatch {
 }
 
 /// Little-endian numbers in a list of bytes.
-private struct ByteReader {
-    let bytes: [UInt8]
+public struct ByteReader: Sendable {
+    /// The list.
+    public let bytes: [UInt8]
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    /// A reader of this list.
+    public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    func half(_ offset: Int) -> UInt16 { UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8 }
-    func word(_ offset: Int) -> UInt32 { UInt32(half(offset)) | UInt32(half(offset + 2)) << 16 }
-    func long(_ offset: Int) -> UInt64 { UInt64(word(offset)) | UInt64(word(offset + 4)) << 32 }
+    /// The 16-bit number at an offset.
+    public func half(_ offset: Int) -> UInt16 { UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8 }
+    /// The 32-bit number at an offset.
+    public func word(_ offset: Int) -> UInt32 { UInt32(half(offset)) | UInt32(half(offset + 2)) << 16 }
+    /// The 64-bit number at an offset.
+    public func long(_ offset: Int) -> UInt64 { UInt64(word(offset)) | UInt64(word(offset + 4)) << 32 }
 }
 
 /// One whole block; offsets count from its start.
