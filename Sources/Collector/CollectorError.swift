@@ -1,5 +1,5 @@
 public import Machine
-public import SpillCache
+internal import SpillCache
 
 /// Why a collector cannot start, or has to end.
 public enum CollectorError: Error, Sendable, CustomStringConvertible {

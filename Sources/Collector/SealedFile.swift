@@ -36,7 +36,7 @@ struct Sealing {
     let linkType: UInt16
     let application: String
 
-    private var partName: String { String(journal.sealed.dropLast(7)) + ".part" }
+    var partName: String { String(journal.sealed.dropLast(7)) + ".part" }
     private var intentName: String { String(journal.sealed.dropLast(7)) + ".intent" }
 
     /// All steps up to the file's name. If it throws, nothing has been made and all may be tried again.

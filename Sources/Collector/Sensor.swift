@@ -40,21 +40,21 @@ final class Sensor {
         let claim = SensorState.RunClaim(destination: destination, presented: Clock.realtime())
         if claims[run]?.destination != destination { unsaved.insert(run) }
         claims[run] = claim
+        state.claim(run, claim)
         return true
     }
 
     /// Makes the claims durable, before the first batch of a run is written down.
     func saveClaims(of run: RunIdentity, in directory: DirectoryHandle) throws(SystemError) {
         if !unsaved.contains(run) { return }
-        for (run, claim) in claims { state.claim(run, claim) }
         try state.save(in: directory)
         unsaved = []
     }
 
-    /// Adds ranges that never come.
-    func exclude(_ ranges: [BatchRange]) {
-        for range in ranges { known.insert(range) }
-        state.settle(ranges.filter { !unsaved.contains($0.lane.run) })
+    /// Adds ranges that never come; returns how many batches they are.
+    func exclude(_ ranges: [BatchRange]) -> UInt64 {
+        state.settle(ranges)
+        return ranges.reduce(0) { $0 + known.insert($1) }
     }
 
     /// Forgets runs that nobody has presented for long, unless they are in `kept`.

@@ -71,7 +71,7 @@ struct TimeMerge: ~Copyable {
             var interface = Int(view.interface)
             if !map.isEmpty {
                 interface = Int(map[interface])
-                let room = try output.room(length)
+                let room = try unsafe output.room(length)
                 unsafe room.copyMemory(from: records + offset, byteCount: length)
                 unsafe (room + 8).storeBytes(of: UInt32(interface), as: UInt32.self)
                 output.advance(length)
