@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Machine
 internal import Pcapng
 internal import SpillCache
@@ -95,7 +96,7 @@ internal import SpillCache
         let count = unsafe min(window.count, Int(batch.recordBytes) - offset)
         let done = try unsafe file.read(
             UnsafeMutableRawBufferPointer(rebasing: window[..<count]), at: batch.offset + UInt64(offset))
-        guard done == count, count >= least else { throw SystemError("read", file.path, code: EIOCode) }
+        guard done == count, count >= least else { throw SystemError("read", file.path, code: EIO) }
         (start, place, filled) = (offset, 0, count)
     }
 
@@ -111,6 +112,3 @@ internal import SpillCache
         order.sort { ($0.time, $0.offset) < ($1.time, $1.offset) }
     }
 }
-
-/// EIO (errno(3)).
-private let EIOCode: Int32 = 5

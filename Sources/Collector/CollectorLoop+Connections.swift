@@ -62,11 +62,14 @@ extension CollectorLoop {
         let old = connection.rest.count
         makeRoom(old + (connection.isProven ? 1 << 18 : TransferLimit.bytesBeforeProof))
         let limit =
-            connection.isProven ? unsafe turn.count - old : TransferLimit.bytesBeforeProof + 1 - Int(connection.received)
+            connection.isProven
+            ? unsafe turn.count - old : TransferLimit.bytesBeforeProof + 1 - Int(connection.received)
         let count = unsafe spillway_receive(connection.socket, turn.baseAddress! + old, max(1, limit))
         if count == -Int(EAGAIN) { return finishTurn(connection) }
         guard count > 0 else {
-            log("\(connection.label): \(count == 0 ? "closed by the peer" : "broken: \(SystemError("", code: -Int32(count)).reason)")")
+            log(
+                "\(connection.label): \(count == 0 ? "closed by the peer" : "broken: \(SystemError("", code: -Int32(count)).reason)")"
+            )
             return remove(connection)
         }
         connection.lastHeard = Clock.monotonic()

@@ -15,7 +15,9 @@ extension CollectorLoop {
         journal.sealIdle(now: now)
         for connection in Array(connections.values) { checkTimes(connection, now) }
         if isNewMinute { forgetOldRuns() }
-        if suppressedLines > 0, logTimes.first.map({ now - $0 > 1_000_000_000 }) ?? true { sayHowManyLinesWereLeftOut() }
+        if suppressedLines > 0, logTimes.first.map({ now - $0 > 1_000_000_000 }) ?? true {
+            sayHowManyLinesWereLeftOut()
+        }
         publish()
     }
 
@@ -124,7 +126,8 @@ extension CollectorLoop {
         figures.isStopped = storageProblem != nil
         let previous = published.replace(with: figures)
         guard let progress = console.progress, !isStopping else { return }
-        let rate = Double(figures.counts[.packets] - previous.counts[.packets]) / max(figures.seconds - previous.seconds, 1e-3)
+        let rate =
+            Double(figures.counts[.packets] - previous.counts[.packets]) / max(figures.seconds - previous.seconds, 1e-3)
         var line = "\(figures.counts[.packets]) packets, \(UInt64(max(rate, 0))) per second, "
         line += "\(connections.count) connections, \(figures.openFiles) open, \(figures.counts[.files]) files"
         if let storageProblem { line += "; stopped: \(storageProblem)" }

@@ -143,7 +143,8 @@ internal import Transfer
                 sensors[outcome.job.state.name]?.tally.files += 1
                 log("\(file.name): \(file.packets) packets, \(file.bytes) bytes")
                 if file.damagedPlaces > 0 {
-                    problem("\(outcome.job.journal.open): \(file.damagedPlaces) damaged places, left out of \(file.name)")
+                    problem(
+                        "\(outcome.job.journal.open): \(file.damagedPlaces) damaged places, left out of \(file.name)")
                 }
             }
             if let failure = outcome.problem {

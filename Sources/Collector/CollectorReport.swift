@@ -77,22 +77,22 @@ public struct CollectorReport: Sendable {
     }
 
     /// The present figures, for other threads.
-final class PublishedFigures: Sendable {
-    private let figures = Mutex(CollectorFigures())
+    final class PublishedFigures: Sendable {
+        private let figures = Mutex(CollectorFigures())
 
-    /// As they were published last.
-    var present: CollectorFigures { figures.withLock { $0 } }
+        /// As they were published last.
+        var present: CollectorFigures { figures.withLock { $0 } }
 
-    /// Publishes figures and returns those before.
-    func replace(with new: CollectorFigures) -> CollectorFigures {
-        figures.withLock { figures in
-            defer { figures = new }
-            return figures
+        /// Publishes figures and returns those before.
+        func replace(with new: CollectorFigures) -> CollectorFigures {
+            figures.withLock { figures in
+                defer { figures = new }
+                return figures
+            }
         }
     }
-}
 
-/// The final figures for people.
+    /// The final figures for people.
     public func table() -> String {
         var rows: [(String, String)] = []
         for counter in CollectorCounter.allCases {
@@ -108,7 +108,8 @@ final class PublishedFigures: Sendable {
         }
         let width = rows.map(\.0.count).max() ?? 0
         let seconds = Double(UInt64(figures.seconds * 1000)) / 1000
-        return (["collected for \(seconds) s"]
+        return
+            (["collected for \(seconds) s"]
             + rows.map { "  " + $0.0 + String(repeating: " ", count: width - $0.0.count + 2) + $0.1 })
             .joined(separator: "\n")
     }

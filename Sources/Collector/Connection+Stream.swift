@@ -222,7 +222,9 @@ extension CollectorLoop {
         case BlockType.batchTrailer: throw corrupt("a trailer without records")
         default: isGood = !ControlType.isControl(type)
         }
-        guard isGood else { throw Refusal(.malformed, .refusedMalformed, "a block of type \(type) that may not be here") }
+        guard isGood else {
+            throw Refusal(.malformed, .refusedMalformed, "a block of type \(type) that may not be here")
+        }
     }
 
     private func beginSection(_ connection: Connection, _ block: UnsafeRawBufferPointer) throws(Refusal) {

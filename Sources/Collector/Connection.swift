@@ -148,7 +148,9 @@ struct Inventory {
         if runs.last != run {
             if let last = runs.last {
                 let order = BatchLane(run: last, worker: 0, lane: 0) < BatchLane(run: run, worker: 0, lane: 0)
-                guard order else { throw Refusal(.malformed, .refusedMalformed, "runs of the inventory are not in order") }
+                guard order else {
+                    throw Refusal(.malformed, .refusedMalformed, "runs of the inventory are not in order")
+                }
             }
             runs.append(run)
         }

@@ -11,12 +11,12 @@ extension CollectorLoop {
             problem("\(path); its copy is good")
             log("\(path); its copy is good")
         }
-        for state in states { sensors[state.name] = Sensor(state) }
+        for (state, _) in states { sensors[state.name] = Sensor(state) }
         do throws(SystemError) {
             try finishIntents()
             try removeLeftovers()
             try openJournal()
-            for state in states { try state.save(in: places.state) }
+            for (state, isWhole) in states where !isWhole { try state.save(in: places.state) }
         } catch {
             throw .inputOutput(error)
         }

@@ -80,12 +80,12 @@ final class SensorState: Sendable {
         try result.get()
     }
 
-    /// Reads the states of all sensors of a directory.
+    /// Reads the states of all sensors of a directory, and says of each whether no copy was damaged.
     ///
     /// - Parameter noteDamaged: gets the path of a copy that is damaged where the other one is not.
     static func load(
         from directory: DirectoryHandle, noteDamaged: (String) -> Void
-    ) throws(CollectorError) -> [SensorState] {
+    ) throws(CollectorError) -> [(state: SensorState, isWhole: Bool)] {
         let names: [String]
         do throws(SystemError) { names = try directory.names() } catch { throw .inputOutput(error) }
         let sensors = Set(
@@ -113,7 +113,7 @@ final class SensorState: Sendable {
                         + "to accept that, remove both copies")
             }
             reasons.forEach(noteDamaged)
-            return SensorState(name: sensor, latest)
+            return (SensorState(name: sensor, latest), reasons.isEmpty)
         }
     }
 }

@@ -37,7 +37,7 @@ struct ExitCodeTests {
     @Test(
         "64: commands and options of later work do not exist",
         arguments: [
-            ["collect"], ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
+            ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
             ["run", "--token-file", "x"], ["run", "--allow", "::/0"], ["run", "--busy-poll"],
             ["run", "--sync", "none"],
