@@ -139,9 +139,12 @@ extension CollectorLoop {
     /// Says what can be said, and watches for what can come next.
     func finishTurn(_ connection: Connection) {
         if connection.isClosed { return }
-        if connection.stage == .streaming { connection.sayAcknowledgements() }
         let before = connection.waiting
         guard connection.flush() else { return remove(connection) }
+        if connection.stage == .streaming, connection.waiting == 0 {
+            connection.sayAcknowledgements()
+            guard connection.flush() else { return remove(connection) }
+        }
         if connection.waiting < before { connection.lastTaken = Clock.monotonic() }
         if connection.stage == .ending, connection.waiting == 0, !connection.isShut {
             // The peer must be able to read END; closing with bytes unread would reset the connection.
@@ -165,7 +168,7 @@ extension CollectorLoop {
     }
 
     func end(_ connection: Connection, _ end: End) {
-        if connection.stage == .streaming { connection.sayAcknowledgements() }
+        if connection.stage == .streaming { connection.sayAcknowledgements(atOnce: true) }
         connection.stage = .ending
         connection.rest = []
         connection.say(end.encoded())

@@ -147,7 +147,7 @@ extension CollectorLoop {
         do throws(ControlError) { end = try unsafe End(block) } catch { throw Refusal(error) }
         let reason = end.reason.map { "\($0)" } ?? "code \(end.code)"
         log("\(connection.label): the relay ends: \(reason)\(end.text.isEmpty ? "" : ", \(end.text)")")
-        connection.sayAcknowledgements()
+        connection.sayAcknowledgements(atOnce: true)
         connection.stage = .ending
     }
 }

@@ -141,7 +141,8 @@ extension CollectorLoop {
         try checkLimits(sensor, lane)
         try adopt(connection, sensor, section, trailer.run)
         if let present = staged, unsafe present.first + present.count == here, present.run == trailer.run,
-            present.bucket.writer.plan.window.contains(trailer.leastTime)
+            present.bucket.writer.plan.window.contains(trailer.leastTime),
+            present.bucket.writer.end + UInt64(present.count) < options.rotateSize
         {
             staged!.count += length
             staged!.trailers.append(trailer)

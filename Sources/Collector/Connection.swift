@@ -104,8 +104,10 @@ final class Connection {
     }
 
     /// Puts acknowledgements behind what waits, if nothing waits any more: until then they grow together into few ranges.
-    func sayAcknowledgements() {
-        guard waiting == 0, !acknowledgements.isEmpty else { return }
+    ///
+    /// - Parameter atOnce: whether it is the last opportunity.
+    func sayAcknowledgements(atOnce: Bool = false) {
+        guard waiting == 0 || atOnce, !acknowledgements.isEmpty else { return }
         for lane in acknowledgements.lanes.sorted() {
             say(
                 NumberRanges(run: lane.run, worker: lane.worker, lane: lane.lane, acknowledgements.ranges(of: lane))

@@ -33,14 +33,13 @@ final class Sealer: Sendable {
     private let places: CollectorPlaces
     private let application: String
     private let stop = StopFlag()
-    private let ended: Mailbox<Bool>
+    private let ended = Atomic<Bool>(false)
     /// CPU time of the thread so far.
     private let cpu = Atomic<UInt64>(0)
 
     init(_ places: CollectorPlaces, application: String) throws(SystemError) {
         jobs = try Mailbox()
         outcomes = try Mailbox()
-        ended = try Mailbox()
         (self.places, self.application) = (places, application)
     }
 
@@ -50,7 +49,7 @@ final class Sealer: Sendable {
     func start() throws(SystemError) {
         try PinnedThread(name: "seal", cpus: nil) { [self] in
             run()
-            ended.post(true)
+            ended.store(true, ordering: .releasing)
         }.detach()
     }
 
@@ -63,7 +62,7 @@ final class Sealer: Sendable {
     }
 
     /// Whether the thread has ended.
-    var hasEnded: Bool { ended.take().contains(true) }
+    var hasEnded: Bool { ended.load(ordering: .acquiring) }
 
     private func run() {
         var waiting: [SealJob] = []
