@@ -15,7 +15,7 @@ extension CollectorLoop {
         journal.sealIdle(now: now)
         for connection in Array(connections.values) { checkTimes(connection, now) }
         if isNewMinute { forgetOldRuns() }
-        if suppressedLines > 0, logTimes.first.map({ now - $0 > 1_000_000_000 }) ?? true {
+        if suppressedLines > 0, logTimes.last.map({ elapsed(since: $0, now) > 1_000_000_000 }) ?? true {
             sayHowManyLinesWereLeftOut()
         }
         publish()
@@ -50,23 +50,23 @@ extension CollectorLoop {
         switch connection.stage {
         case .ending:
             // It had time to read why.
-            if now - min(now, connection.lastHeard) > 1_000_000_000 { remove(connection) }
+            if elapsed(since: connection.lastHeard, now) > 1_000_000_000 { remove(connection) }
             return
         case .greeting, .inventory:
-            if now - connection.began > TransferLimit.timeBeforeProof, connection.stage == .greeting {
+            if elapsed(since: connection.began, now) > TransferLimit.timeBeforeProof, connection.stage == .greeting {
                 return refuse(connection, Refusal(.malformed, .refusedTimeout, "no session in time"))
             }
         default: break
         }
-        let isSilent = !isPaused(connection) && now - min(now, connection.lastHeard) > TransferLimit.silenceTime
-        let isDeaf = connection.waiting > 0 && now - min(now, connection.lastTaken) > TransferLimit.silenceTime
+        let isSilent = !isPaused(connection) && elapsed(since: connection.lastHeard, now) > TransferLimit.silenceTime
+        let isDeaf = connection.waiting > 0 && elapsed(since: connection.lastTaken, now) > TransferLimit.silenceTime
         if isSilent || isDeaf {
             counts[.refusedSilent] += 1
             log("\(connection.label): ended: silent for a minute")
             return remove(connection)
         }
         if connection.stage == .streaming, connection.waiting == 0,
-            now - min(now, connection.lastSaid) > TransferLimit.aliveTime,
+            elapsed(since: connection.lastSaid, now) > TransferLimit.aliveTime,
             let lane = connection.inventory.lanes.keys.first
         {
             connection.say(
@@ -93,7 +93,7 @@ extension CollectorLoop {
     /// A line for people; of a flood of them ten a second.
     func log(_ line: String) {
         let now = Clock.monotonic()
-        logTimes.removeAll { now - $0 > 1_000_000_000 }
+        logTimes.removeAll { elapsed(since: $0, now) > 1_000_000_000 }
         guard logTimes.count < 20 else {
             suppressedLines += 1
             return
@@ -134,3 +134,6 @@ extension CollectorLoop {
         progress(line)
     }
 }
+
+/// Nanoseconds between two readings of the monotonic clock; 0 if the second one was taken before the first.
+func elapsed(since time: UInt64, _ now: UInt64) -> UInt64 { now > time ? now - time : 0 }

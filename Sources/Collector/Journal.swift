@@ -79,7 +79,9 @@ final class Journal {
 
     /// Makes files of what has had no arrivals for long.
     func sealIdle(now: UInt64) {
-        for bucket in buckets.values where now - min(now, bucket.lastArrival) >= options.rotateTime { seal(bucket) }
+        for bucket in buckets.values where elapsed(since: bucket.lastArrival, now) >= options.rotateTime {
+            seal(bucket)
+        }
     }
 
     /// Makes files of everything.
@@ -97,7 +99,8 @@ final class Journal {
     }
 
     private func seal(_ bucket: Bucket) {
-        buckets[bucket.key] = nil
+        // One that was found at the start may never have had the place.
+        if buckets[bucket.key] === bucket { buckets[bucket.key] = nil }
         // Statistics are not worth a journal that cannot be sealed.
         try? bucket.writeStatistics()
         let plan = bucket.writer.plan

@@ -145,7 +145,10 @@ struct Sealing {
         let statistics = FileStatistics(
             index.statistics, packets: merge.packets, first: least, last: index.report.contents.times.greatestTime)
         for block in statistics.blocks { try output.append(block) }
-        return merge.packets.reduce(0, +)
+        let packets = merge.packets.reduce(0, +)
+        // What was read a moment ago must all be there; a file with less is not given its name.
+        guard packets == index.report.contents.packets else { throw SystemError("read", journal.open, code: EIO) }
+        return packets
     }
 
     /// The name, or the first part name that is free.
