@@ -65,9 +65,11 @@ let package = Package(
         module("Transfer", "CMachine", "Machine", "Pcapng"),
         module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
+        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
-        module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+        module(
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "Tokens", "SegmentPool", "Egress",
+            "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
@@ -95,7 +97,7 @@ let package = Package(
         tests("TransferTests", "Transfer", "Pcapng"),
         tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
-        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
+        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
             path: "Tests/EndToEnd", swiftSettings: strict),
@@ -106,9 +108,8 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress",
-        "TestSupport",
-        "MachineTests", "SegmentPoolTests", "EgressTests",
+        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool",
+        "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []

@@ -3,6 +3,7 @@ internal import Glibc
 public import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import Transfer
 
 /// The egress thread: takes batches in, sends them newest first to every destination, gives segments back.
 ///
@@ -33,6 +34,8 @@ internal import SegmentPool
     var restsUntil: UInt64 = 0
     /// Segments are still being touched.
     var poolGrows = true
+    /// What greetings have said, by connection.
+    var talks: [Talk]
     /// Control-plane times (monotonic).
     var nextManaged: UInt64 = 0
     var nextStatistics: UInt64 = 0
@@ -83,6 +86,7 @@ internal import SegmentPool
             rings(worker, ring.makeConsumer())
         }
         self.setup = setup
+        talks = Array(repeating: Talk(), count: made.connections)
         self.fileScratch = fileScratch
         self.index = index
         self.stream = stream
@@ -114,6 +118,7 @@ extension StreamContext {
         unsafe self.init(
             limits: limits, interfaces: setup.interfaces, sectionHeader: try keep(setup.sectionHeader),
             laneBlock: try keep(StreamBlocks.lane(0, kind: .live, run: setup.run, destination: "")),
+            endBlock: try keep(End(.done).encoded()), run: setup.run,
             classicMicroseconds: try keep(ClassicPcap.header(.microseconds, linkType: 0)),
             classicNanoseconds: try keep(ClassicPcap.header(.nanoseconds, linkType: 0)),
             statistics: try StatisticsBlocks())

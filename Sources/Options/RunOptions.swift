@@ -75,6 +75,12 @@ public struct RunOptions: Sendable {
     public var destinations: [Destination]
     /// Where readers connect.
     public var listeners: [Listener]
+    /// Bytes written and not acknowledged, per destination.
+    public var ackWindow: Int?
+    /// The file with the token shared with collectors.
+    public var tokenFile: String?
+    /// Addresses from which readers may connect, as they were written; none for all.
+    public var allow: [String]
     /// One capture file in capture order; `-` is standard output.
     public var write: String?
     /// A filter in libpcap's language.
@@ -122,6 +128,9 @@ public struct RunOptions: Sendable {
         name = try settings.name ?? Values.name(from: hostName)
         destinations = try settings.destinations()
         listeners = try settings.listeners()
+        ackWindow = try settings.size(.ackWindow, 64 << 10...1 << 30)
+        tokenFile = try settings.plainPath(.tokenFile)
+        allow = settings.all(.allow).map(\.text)
         write = try settings.path(.write)
         filter = settings.last(.filter)?.text
         snapLength = try settings.snapLength()

@@ -62,14 +62,16 @@ extension RelayRun {
     }
 
     private var egressSetup: EgressSetup {
-        EgressSetup(
+        var setup = EgressSetup(
             pool: pool, workers: placement.lanes.count, plans: outputs.plans, counters: counters.destinations,
-            limits: limits, run: identity, interfaces: registry.view,
+            limits: limits, run: identity, session: session, interfaces: registry.view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
             isFileInput: !options.isLive, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
+        setup.allowed = allowed
+        return setup
     }
 
     private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {

@@ -17,6 +17,8 @@ final class RelayRun: Sendable {
     let interfaces: LiveInterfaces
     let own: OwnTraffic
     let outputs: Outputs
+    let session: SessionIdentity
+    let allowed: [Subnet]
     let placement: Placement
     let limits: EgressLimits
     let budget: MemoryBudget
@@ -41,6 +43,8 @@ final class RelayRun: Sendable {
     init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
+        session = try SessionIdentity(options, run: identity)
+        allowed = try options.allowedSubnets()
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
@@ -51,6 +55,7 @@ final class RelayRun: Sendable {
         let largest = max(options.batch.bytes, Record.maximumByteCount + BatchTrailer.byteCount)
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
+        limits.ackWindow = options.ackWindow
         self.limits = limits
         let budget = try MemoryBudget(
             options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,

@@ -22,6 +22,7 @@ internal import Synchronization
     let wordsPerShare: Int
     let lists: UnsafeMutablePointer<SlotList>
     let intakes: UnsafeMutablePointer<Intake>
+    let marks: UnsafeMutablePointer<UInt64>
     var ring: SegmentRing
 
     /// One destination's list of segments from one worker.
@@ -48,8 +49,11 @@ internal import Synchronization
 
     /// Bytes the index takes whatever the number of segments: its lists, and the rounding of its regions to pages.
     public static func fixedBytes(slots: Int, workers: Int) -> Int {
-        workers * (slots * MemoryLayout<SlotList>.stride + MemoryLayout<Intake>.stride) + 6 * 4096
+        workers * (slots * MemoryLayout<SlotList>.stride + MemoryLayout<Intake>.stride + 8 * maximumLanes) + 7 * 4096
     }
+
+    /// Lanes of a run; their numbers are below.
+    public static let maximumLanes = 256
 
     /// An index with room for `slots` destinations at once.
     public init(pool: SegmentPool, slots: Int, workers: Int) throws(SystemError) {
@@ -61,8 +65,10 @@ internal import Synchronization
         let bitWords = try unsafe allocate(slots * pool.count * words, filledWith: UInt64(0))
         let lists = try unsafe allocate(slots * workers, filledWith: SlotList())
         let intakes = try unsafe allocate(workers, filledWith: Intake())
+        let marks = try unsafe allocate(workers * Self.maximumLanes, filledWith: UInt64(0))
         let states = try unsafe allocate(pool.count, filledWith: SegmentState())
         unsafe (self.shares, self.bitWords, self.lists, self.intakes) = (shares, bitWords, lists, intakes)
+        unsafe self.marks = marks
         (self.pool, self.slots, self.workers, wordsPerShare) = (pool, slots, workers, words)
         ring = unsafe SegmentRing(states: states, count: pool.count, available: pool.touched)
         (active, holding, pinning) = (0, 0, 0)
