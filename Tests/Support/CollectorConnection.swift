@@ -143,6 +143,10 @@ struct CollectorConnection {
     private mutating func acknowledge(
         _ identities: [CollectorState.Identity], _ known: borrowing Mutex<CollectorState>
     ) throws {
+        // Known as acknowledged before it is said: part of it may arrive.
+        known.withLock { $0.acknowledged.formUnion(identities) }
+        let done = Set(identities)
+        unacknowledged.removeAll { done.contains($0) }
         let lanes = Dictionary(grouping: identities) { CollectorState.Identity(run: $0.run, worker: $0.worker, lane: $0.lane, number: 0) }
         for (lane, members) in lanes {
             let ranges = CollectorConnection.ranges(members.map(\.number))
@@ -151,9 +155,6 @@ struct CollectorConnection {
                     ControlRanges(.ack, run: lane.run, worker: lane.worker, lane: lane.lane, ranges)
                 ).bytes)
         }
-        known.withLock { $0.acknowledged.formUnion(identities) }
-        let done = Set(identities)
-        unacknowledged.removeAll { done.contains($0) }
     }
 
     /// Numbers as ranges.
