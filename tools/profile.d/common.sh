@@ -13,7 +13,7 @@ left_out() { printf '\nLeft out: %s\n' "$*"; }
 
 # A whole number, not below the least one.
 whole() {
-    if ! [[ $2 =~ ^[0-9]{1,9}$ ]] || [ "$2" -lt "$3" ]; then fail 64 "$1 $2: a whole number from $3 on is needed"; fi
+    if ! [[ $2 =~ ^[0-9]{1,10}$ ]] || [ "$2" -lt "$3" ]; then fail 64 "$1 $2: a whole number from $3 on is needed"; fi
     printf '%d' "$((10#$2))"
 }
 

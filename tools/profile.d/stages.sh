@@ -22,7 +22,7 @@ cpu_times() {
         printf 'thread %s %s\n' "$id" "$(cat "/proc/$pid/task/$id/schedstat" 2>/dev/null || echo 0 0 0)"
     done <"$work/threads"
     awk '/^cpu[0-9]/ { all = 0; for (i = 2; i <= 9; i++) all += $i; print "cpu", substr($1, 4), $8, all }' /proc/stat
-    for name in $(awk '$4 != "-" { print $4 }' "$work/all" | sort -u); do
+    awk '$4 != "-" { print $4 }' "$work/all" | sort -u | while read -r name; do
         xdp_program "$name" | sed "s/^/program $name /"
     done
 }
