@@ -175,6 +175,10 @@ say_what_sampling_leaves_out() {
 interrupts disabled is seen only where it enables them again: finish_task_switch and _raw_spin_unlock_irq stand for
 what came before them. Precise (skid-free) places are not to be had either."
     fi
+    # perf marks what it was only allowed to see of the program itself.
+    if perf evlist -i "$work/data" 2>/dev/null | grep -q ':[a-z]*u'; then
+        left_out "the kernel's functions: only root may see them (kernel.perf_event_paranoid is $(cat /proc/sys/kernel/perf_event_paranoid))."
+    fi
     if [ -z "$cpus" ]; then
         left_out "what the kernel does for these packets outside these threads (driver, XDP program, TCP input); --cpus shows it."
     fi

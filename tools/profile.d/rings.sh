@@ -94,7 +94,7 @@ profile() {
     printf '\nSince start:\n'
     awk '
         ($1 == "queue" || $1 == "destination") && ($3 ~ /^(captured|received)$/ || $4 > 0) { printf "  %-18s %-34s %14.0f\n", $2, $3, $4 }' "$work/old"
-    if [ -e "$work/no-diag" ]; then
+    if [ -e "$work/no-diag" ] && [ -n "$(interfaces)" ]; then
         left_out "sizes and memory of the AF_XDP rings: 'ss --xdp' shows none (kernel without CONFIG_XDP_SOCKETS_DIAG, or no
 AF_XDP). Their losses are all above, for the process itself reads XDP_STATISTICS."
     fi

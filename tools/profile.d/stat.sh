@@ -27,7 +27,14 @@ profile() {
         function shown(value) { return value ~ /^</ ? "-" : sprintf("%.0f", value) }
         FILENAME ~ /columns$/ { split($0, part, " "); order[++threads] = part[1]; sub(/^[0-9]+ /, ""); who[part[1]] = $0; next }
         /^#/ || NF < 4 { next }
-        { id = $1; sub(/.*-/, "", id); sub(/:.*/, "", $4); value[id, $4] = $2 }
+        {
+            id = $1
+            sub(/.*-/, "", id)
+            # Counted in the program only, these are zero, because they happen in the kernel.
+            if ($4 ~ /^(context-switches|cpu-migrations):u/) $2 = "<not permitted>"
+            sub(/:.*/, "", $4)
+            value[id, $4] = $2
+        }
         END {
             count = split(events, event, ",")
             printf "%-28s %10s", "thread", "CPU %"
@@ -42,6 +49,9 @@ profile() {
                 printf "\n"
             }
         }' "$work/columns" "$work/stat"
+    if grep -q ';context-switches:u;' "$work/stat"; then
+        left_out "what the kernel does for the threads: only root may count it (kernel.perf_event_paranoid is $(cat /proc/sys/kernel/perf_event_paranoid))."
+    fi
     if [[ $events != *cycles* ]]; then
         left_out "cycles, instructions, branches and cache misses: this machine has no hardware counters (or its host does
 not pass them on)."
