@@ -29,7 +29,9 @@ extension Egress {
     }
 
     /// Takes a segment away from a connection; one that acknowledges is told what will not come.
-    @_noLocks private mutating func takeAway(_ destination: UnsafeMutablePointer<Destination>, _ segment: UInt32) -> UInt64 {
+    @_noLocks private mutating func takeAway(_ destination: UnsafeMutablePointer<Destination>, _ segment: UInt32)
+        -> UInt64
+    {
         var lost: UInt64 = 0
         let pool = index.pool
         let tells = unsafe destination.pointee.isAgreed

@@ -143,7 +143,8 @@ extension Egress {
         unsafe destination.pointee.counters.subtract(.deliveredBytes, bytes)
         unsafe destination.pointee.counters.add(.droppedLateHello, packets)
         setup.log(
-            "\(name(place)): greets late; \(packets) packets went out before it, and are lost. ack=required waits for it")
+            "\(name(place)): greets late; \(packets) packets went out before it, and are lost. ack=required waits for it"
+        )
         if unsafe destination.pointee.pieces.isEmpty { say(place, End(.late, "HELLO came late").encoded()) }
         retry(place, now: now, because: nil)
     }

@@ -158,7 +158,8 @@ extension Egress {
     /// The other side ends the connection and says why.
     private mutating func ended(by end: End, _ place: Int) {
         let reason = end.reason.map { "\($0)" } ?? "code \(end.code)"
-        setup.log("\(name(place)): the other side ends the connection: \(reason)\(end.text.isEmpty ? "" : ", ")\(end.text)")
+        setup.log(
+            "\(name(place)): the other side ends the connection: \(reason)\(end.text.isEmpty ? "" : ", ")\(end.text)")
         switch end.reason {
         case .version, .proof, .refused, .limit, .malformed:
             unsafe connections[place].counters.add(.protocolErrors)

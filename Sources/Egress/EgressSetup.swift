@@ -75,7 +75,8 @@ public struct EgressSetup: Sendable {
     /// A setup from its parts.
     public init(
         pool: SegmentPool, workers: Int, plans: [DestinationPlan], counters: [Counters], limits: EgressLimits,
-        run: RunIdentity, session: SessionIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal, input: InputState,
+        run: RunIdentity, session: SessionIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal,
+        input: InputState,
         abort: StopFlag, stopReading: StopFlag, ready: StopFlag, ownTraffic: OwnTraffic, isFileInput: Bool,
         dropOldest: Bool, utcOffset: UInt64,
         statistics: @escaping @Sendable () -> [(interface: UInt32, bytes: [UInt8])],

@@ -104,7 +104,8 @@
         case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
         case .droppedLeft: .drop(.destination, "left", "A reader that holds nothing left before it had them")
         case .droppedLateHello:
-            .drop(.destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
+            .drop(
+                .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")

@@ -50,7 +50,8 @@ public struct Destination: Sendable, Equatable {
         ack = try choice("ack", values)
         if wire != .pcapng, let ack, ack != .none {
             throw SpecificationError(
-                "wire=\(wire.rawValue) and ack=\(ack.rawValue): readers of classic pcap cannot acknowledge; leave ack out")
+                "wire=\(wire.rawValue) and ack=\(ack.rawValue): readers of classic pcap cannot acknowledge; leave ack out"
+            )
         }
     }
 

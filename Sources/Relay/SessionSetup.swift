@@ -42,7 +42,8 @@ extension RelayOptions {
             guard let subnet = Subnet(parsing: text) else {
                 throw RelayError(
                     .usage,
-                    "--allow \(text): write an address, or ADDRESS/BITS with zeros behind the bits, such as 192.0.2.0/24")
+                    "--allow \(text): write an address, or ADDRESS/BITS with zeros behind the bits, such as 192.0.2.0/24"
+                )
             }
             return subnet
         }

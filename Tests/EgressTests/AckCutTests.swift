@@ -92,7 +92,9 @@ struct AckCutTests {
             // The collector may have what the relay could not know to be there, but never less than it was told.
             #expect(UInt64(difference.missing.count) <= counters[.droppedEvicted])
             let acknowledged = Set(state.acknowledged)
-            #expect(state.batches.keys.allSatisfy { state.batches[$0] != nil } && acknowledged.isSubset(of: state.batches.keys))
+            #expect(
+                state.batches.keys.allSatisfy { state.batches[$0] != nil }
+                    && acknowledged.isSubset(of: state.batches.keys))
         }
     }
 
@@ -115,7 +117,11 @@ struct AckCutTests {
         let first = collector.state
         try waitUntil("word of it") {
             collector.state.controls.contains {
-                if case .ranges(let ranges) = $0 { ranges.kind == .gone && ranges.reason == 2 && !ranges.ranges.isEmpty } else { false }
+                if case .ranges(let ranges) = $0 {
+                    ranges.kind == .gone && ranges.reason == 2 && !ranges.ranges.isEmpty
+                } else {
+                    false
+                }
             }
         }
         for case .ranges(let gone) in collector.state.controls where gone.kind == .gone {

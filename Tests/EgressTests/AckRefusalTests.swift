@@ -134,7 +134,8 @@ struct AckRefusalTests {
             try reader.read(batches: 20)
             say(
                 ControlMessage.ranges(
-                    ControlRanges(.ack, run: owed.run, worker: worker, lane: lane, [range])).bytes)
+                    ControlRanges(.ack, run: owed.run, worker: worker, lane: lane, [range])
+                ).bytes)
             try waitUntil("the breach") { rig.snapshot()[.protocolErrors] == 1 }
             #expect(rig.snapshot()[.delivered] == 0)
             reader.close()

@@ -161,7 +161,8 @@ struct AckTests {
         #expect(rig.snapshot()[.resent] > 0)
     }
 
-    @Test("A HELLO that comes late closes the connection; what it carried is owed again or counted, never lost silently")
+    @Test(
+        "A HELLO that comes late closes the connection; what it carried is owed again or counted, never lost silently")
     func lateHello() throws {
         var manners = CollectorManners()
         manners.helloDelay = 400

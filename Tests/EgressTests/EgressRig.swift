@@ -257,8 +257,11 @@ final class LedgerWatcher {
             repeat {
                 for (name, counters) in zip(names, counters) {
                     let now = counters.snapshot()
-                    let right = now[.handedOver] &+ now[.delivered] &+ now[.inMemory] &+ now.sum("dropped", scope: .destination)
-                    if now[.carriedIn] &+ now[.assigned] &+ now[.takenOver] != right, state.failures.withLock({ $0.count }) < 10 {
+                    let right =
+                        now[.handedOver] &+ now[.delivered] &+ now[.inMemory] &+ now.sum("dropped", scope: .destination)
+                    if now[.carriedIn] &+ now[.assigned] &+ now[.takenOver] != right,
+                        state.failures.withLock({ $0.count }) < 10
+                    {
                         state.failures.withLock {
                             $0.append("\(name): \(now[.assigned]) assigned, but \(right) accounted for")
                         }

@@ -57,7 +57,8 @@ struct CollectorConnection {
     }
 
     private mutating func turn(_ known: borrowing Mutex<CollectorState>) throws {
-        if case .late(let milliseconds) = manners.acks, agreed, !waiting.isEmpty, !isReadable(descriptor, milliseconds) {
+        if case .late(let milliseconds) = manners.acks, agreed, !waiting.isEmpty, !isReadable(descriptor, milliseconds)
+        {
             try acknowledge(waiting, known)
             waiting = []
         }
@@ -147,7 +148,9 @@ struct CollectorConnection {
         known.withLock { $0.acknowledged.formUnion(identities) }
         let done = Set(identities)
         unacknowledged.removeAll { done.contains($0) }
-        let lanes = Dictionary(grouping: identities) { CollectorState.Identity(run: $0.run, worker: $0.worker, lane: $0.lane, number: 0) }
+        let lanes = Dictionary(grouping: identities) {
+            CollectorState.Identity(run: $0.run, worker: $0.worker, lane: $0.lane, number: 0)
+        }
         for (lane, members) in lanes {
             let ranges = CollectorConnection.ranges(members.map(\.number))
             try say(

@@ -48,7 +48,9 @@ extension ParsedBatch {
                     bytes: Array(bytes[(offset + 28)..<(offset + 28 + captured)])))
             offset += length
         }
-        guard source.word(trailer + 40) == UInt32(packets.count) else { throw StreamProblem("another count of packets") }
+        guard source.word(trailer + 40) == UInt32(packets.count) else {
+            throw StreamProblem("another count of packets")
+        }
         self.init(
             bytes: bytes, packets: packets, run: Array(bytes[(trailer + 16)..<(trailer + 32)]),
             worker: source.half(trailer + 12), lane: source.half(trailer + 14), number: source.long(trailer + 32),

@@ -50,8 +50,11 @@ public struct CollectorManners: Sendable {
 public struct CollectorState: Sendable {
     /// A batch by run, worker, lane and number.
     public struct Identity: Hashable, Sendable {
+        /// The run's 16 bytes.
         public var run: [UInt8]
+        /// Worker and lane.
         public var worker: UInt16, lane: UInt16
+        /// The number among these.
         public var number: UInt64
     }
 
