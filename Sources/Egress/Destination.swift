@@ -60,6 +60,10 @@ struct Destination: ~Copyable {
     /// Delivered on the present plain connection, for a greeting that comes late.
     var plainPackets: UInt64 = 0
     var plainBytes: UInt64 = 0
+    /// The lane of its share; 0 where it gets everything.
+    var lane: UInt16 = 0
+    /// Since when it is down, where that matters; 0 while it is up.
+    var downSince: UInt64 = 0
     /// The other side refused; it is not tried again soon.
     var isRefused = false
     /// Monotonic times: last progress, next attempt, present pause, next statistics.

@@ -75,6 +75,8 @@ public struct EgressLimits: Sendable {
     public var retryFirst: UInt64 = 100_000_000
     /// Longest pause before connecting again.
     public var retryLongest: UInt64 = 5_000_000_000
+    /// Nanoseconds after which what is owed to a sharing destination that is down goes to others; 0 for never.
+    public var reassignAfter: UInt64 = 30_000_000_000
     /// Nanoseconds to wait for a greeting that is not promised.
     public var greetingTime = TransferLimit.greetingTime
     /// Nanoseconds to wait for one that is, and for the proofs.

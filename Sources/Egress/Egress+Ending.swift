@@ -26,6 +26,7 @@ extension Egress {
                 unsafe connections[place].ages.sample(utc: now &+ utcOffset)
             }
         }
+        tendShares(now: now)
         publish()
         return isOver(now: now)
     }

@@ -34,6 +34,9 @@ internal import Transfer
     var restsUntil: UInt64 = 0
     /// Segments are still being touched.
     var poolGrows = true
+    /// Shares there are, and the packets that came in for each lane in the present turn.
+    let shareCount: Int
+    let laneCounts: LaneCounts
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -56,6 +59,7 @@ internal import Transfer
         let freeRings = UnsafeMutablePointer<RingProducer<UInt32>>.allocate(capacity: workers)
         let stream = try StreamContext(setup)
         let fileScratch = try MemoryRegion(byteCount: setup.limits.controlBytes, pages: .off)
+        let laneCounts = try LaneCounts()
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { throw SystemError("epoll_create1") }
         var made = (connections: 0, files: 0, nulls: 0)
@@ -86,6 +90,7 @@ internal import Transfer
             rings(worker, ring.makeConsumer())
         }
         self.setup = setup
+        (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
         self.fileScratch = fileScratch
         self.index = index
@@ -117,7 +122,7 @@ extension StreamContext {
             statisticsInterval: setup.limits.statisticsInterval)
         unsafe self.init(
             limits: limits, interfaces: setup.interfaces, sectionHeader: try keep(setup.sectionHeader),
-            laneBlock: try keep(StreamBlocks.lane(0, kind: .live, run: setup.run, destination: "")),
+            laneBlock: try keep(setup.laneBlocks),
             endBlock: try keep(End(.done).encoded()), run: setup.run,
             classicMicroseconds: try keep(ClassicPcap.header(.microseconds, linkType: 0)),
             classicNanoseconds: try keep(ClassicPcap.header(.nanoseconds, linkType: 0)),

@@ -43,6 +43,8 @@ public struct EgressSetup: Sendable {
     public var run: RunIdentity
     /// What the relay says of itself to collectors.
     public var session: SessionIdentity
+    /// Set where the destinations that we connect to share the batches: one share for each of them, in the order of the plans.
+    public var shares = ShareBoard(shares: 0)
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.

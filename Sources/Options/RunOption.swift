@@ -3,6 +3,7 @@
 public enum RunOption: String, CommandOption {
     case interface, read
     case name, to, listen, write, distribute
+    case reassignAfter = "reassign-after"
     case ackWindow = "ack-window"
     case tokenFile = "token-file"
     case allow

@@ -135,6 +135,10 @@ public struct RelayOptions: Sendable {
     public var destinations: [Destination] = []
     /// Every `--listen`.
     public var listeners: [Listener] = []
+    /// Each batch goes to one destination that is up, instead of to all.
+    public var sharesBatches = false
+    /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
+    public var reassignAfter: UInt64 = 30_000_000_000
     /// Bytes written and not acknowledged, per destination.
     public var ackWindow = 4 << 20
     /// The file with the token shared with collectors.

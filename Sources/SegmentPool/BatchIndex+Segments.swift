@@ -65,14 +65,11 @@ extension BatchIndex {
         return lanes.isEmpty ? [0] : lanes
     }
 
-    /// Whether the batches of a lane are this destination's.
-    @_noLocks public func isOwner(_ slot: Int, lane: UInt16) -> Bool { true }
-
     /// Workers that make batches.
     public var workerCount: Int { @_noLocks get { workers } }
 
     @_noLocks private mutating func giveShares(of reference: BatchReference) {
-        var remaining = active
+        var remaining = receivers(of: pool.lane(reference))
         while remaining != 0 {
             let slot = remaining.trailingZeroBitCount
             remaining &= remaining - 1

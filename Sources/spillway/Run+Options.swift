@@ -10,7 +10,7 @@ extension Run {
             .name: input.name, .filter: input.filter, .snaplen: input.snaplen, .count: input.count,
             .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
             .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
-            .ackWindow: output.ackWindow, .tokenFile: output.tokenFile,
+            .reassignAfter: output.reassignAfter, .ackWindow: output.ackWindow, .tokenFile: output.tokenFile,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
             .batchPackets: memory.batchPackets, .reassemble: memory.reassemble,
@@ -44,6 +44,8 @@ extension RelayOptions {
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
+        sharesBatches = options.distribute == .roundRobin
+        reassignAfter = options.reassignAfter ?? reassignAfter
         ackWindow = options.ackWindow ?? ackWindow
         tokenFile = options.tokenFile
         allow = options.allow

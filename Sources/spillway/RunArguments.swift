@@ -104,8 +104,18 @@ struct OutputArguments: ParsableArguments {
         help: ArgumentHelp("Write one capture file in capture order, - is standard output.", valueName: "file"))
     var write: String?
 
-    @Option(help: ArgumentHelp("Who gets what: replicate, everything to each (default).", valueName: "how"))
+    @Option(
+        help: ArgumentHelp(
+            "Who gets what: replicate, everything to each --to (default); round-robin, each batch to one that is up.",
+            valueName: "how"))
     var distribute: String?
+
+    @Option(
+        name: .customLong("reassign-after"),
+        help: ArgumentHelp(
+            "With round-robin: when the share of a destination that is down goes to others (default: 30s, 0 for never).",
+            valueName: "time"))
+    var reassignAfter: String?
 
     @Option(
         name: .customLong("on-full"),

@@ -23,6 +23,9 @@ struct RigOptions {
     var greetingTime: UInt64 = 500_000_000
     var proofTime: UInt64 = 5_000_000_000
     var retryLongest: UInt64 = 50_000_000
+    /// Destinations share the batches.
+    var shares = false
+    var reassignAfter: UInt64 = 30_000_000_000
     /// The relay's token.
     var token: [UInt8]?
     /// Whether the one interface is there from the beginning.
@@ -107,11 +110,12 @@ final class EgressRig {
         (limits.drainTimeout, limits.guestsPerListener) = (options.drainTimeout, options.guests)
         (limits.ackWindow, limits.statisticsInterval) = (options.ackWindow, options.statisticsInterval)
         (limits.retryFirst, limits.retryLongest) = (min(5_000_000, options.retryLongest), options.retryLongest)
+        limits.reassignAfter = options.reassignAfter
         (limits.greetingTime, limits.proofTime) = (options.greetingTime, options.proofTime)
         let wake = try WakeSignal()
         let utcOffset = Clock.utcOffset()
         let view = registry.view
-        let setup = EgressSetup(
+        var setup = EgressSetup(
             pool: pool, workers: options.workers, plans: plans, counters: counters, limits: limits, run: run,
             session: Self.session(run, token: options.token), interfaces: view,
             sectionHeader: StreamBlocks.sectionHeader(
@@ -123,11 +127,14 @@ final class EgressRig {
                     ($0, StreamBlocks.statistics(interface: $0, time: 2, start: 1, StreamBlocks.Statistics()))
                 }
             }, log: { [log] in log.add($0) })
+        let connects = plans.count { if case .connect = $0.outlet { true } else { false } }
+        let shares = ShareBoard(shares: options.shares ? connects : 0)
+        setup.shares = shares
         var feeders: [Feeder] = []
         let egress = try Egress(setup) { [pool, run] worker, ring in
             let writer = BatchWriter(
                 pool: pool, free: ring, limits: options.batch, run: run, worker: UInt16(worker), interfaces: view,
-                counters: try! Counters(), wake: wake)
+                counters: try! Counters(), wake: wake, shares: shares)
             feeders.append(Feeder(writer, worker: worker, utcOffset: utcOffset))
         }
         self.feeders = feeders
