@@ -67,9 +67,11 @@ let package = Package(
         module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
+        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
-        module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+        module(
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "Tokens", "SegmentPool", "Egress",
+            "Telemetry"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
@@ -101,7 +103,7 @@ let package = Package(
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
-        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
+        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
             path: "Tests/EndToEnd", swiftSettings: strict),
@@ -112,9 +114,8 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress",
-        "TestSupport",
-        "MachineTests", "SegmentPoolTests", "EgressTests",
+        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool",
+        "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []

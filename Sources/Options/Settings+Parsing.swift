@@ -45,6 +45,10 @@ extension LayeredSettings {
         try value(option, "the path of a file, or - for standard output") { isPath($0) ? $0 : nil }
     }
 
+    func plainPath(_ option: Option) throws(OptionError) -> String? {
+        try value(option, "the path of a file") { isPath($0) && $0 != "-" ? $0 : nil }
+    }
+
     func address(_ option: Option) throws(OptionError) -> Address? {
         try value(option, "ADDR:PORT, such as 127.0.0.1:9100 or [::1]:9100") { Address.listening($0) }
     }

@@ -62,20 +62,22 @@ extension RelayRun {
     }
 
     private var egressSetup: EgressSetup {
-        EgressSetup(
+        var setup = EgressSetup(
             pool: pool, workers: placement.lanes.count, plans: outputs.plans, counters: counters.destinations,
-            limits: limits, run: identity, interfaces: registry.view,
+            limits: limits, run: identity, session: session, interfaces: registry.view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
             isFileInput: !options.isLive, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
+        (setup.allowed, setup.shares) = (allowed, shares)
+        return setup
     }
 
     private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
         let writer = BatchWriter(
             pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
-            interfaces: registry.view, counters: counters.workers[lane], wake: wake)
+            interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
             waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset)
@@ -189,4 +191,6 @@ extension RelayRun {
 extension DestinationPlan {
     /// Counts and discards.
     var isNull: Bool { if case .null = outlet { true } else { false } }
+    /// We connect there.
+    var isConnection: Bool { if case .connect = outlet { true } else { false } }
 }

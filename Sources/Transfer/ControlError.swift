@@ -16,6 +16,8 @@ public enum ControlError: UInt8, Error, Sendable, CustomStringConvertible {
     case badName
     /// Ranges that are empty, overlap, touch or descend.
     case badRanges
+    /// Batch numbers that were never given out.
+    case neverGivenOut
 
     /// A few words for the log.
     public var description: String {
@@ -28,6 +30,7 @@ public enum ControlError: UInt8, Error, Sendable, CustomStringConvertible {
         case .badVersions: "the versions offered make no sense"
         case .badName: "a name is not allowed"
         case .badRanges: "ranges are not in order"
+        case .neverGivenOut: "batches are named that never were"
         }
     }
 

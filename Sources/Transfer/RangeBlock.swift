@@ -62,6 +62,23 @@ public import Pcapng
         let range = unsafe bytes + (48 + 16 * place)
         return unsafe (range.loadUnaligned(as: UInt64.self), (range + 8).loadUnaligned(as: UInt64.self))
     }
+
+    /// Whether a number lies in one of the ranges.
+    @_noLocks public func contains(_ number: UInt64) -> Bool {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            let (first, end) = range(middle)
+            if number < first {
+                high = middle
+            } else if number >= end {
+                low = middle + 1
+            } else {
+                return true
+            }
+        }
+        return false
+    }
 }
 
 /// Why batches will not come.
@@ -69,4 +86,15 @@ public enum GoneReason: UInt32, Sendable {
     case expired = 1
     case dropped = 2
     case reassigned = 3
+
+    /// The number on the wire, for the data plane.
+    public var code: UInt32 {
+        @_noLocks get {
+            switch self {
+            case .expired: 1
+            case .dropped: 2
+            case .reassigned: 3
+            }
+        }
+    }
 }

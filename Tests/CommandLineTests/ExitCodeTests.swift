@@ -39,14 +39,13 @@ struct ExitCodeTests {
         arguments: [
             ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
-            ["run", "--token-file", "x"], ["run", "--allow", "::/0"], ["run", "--busy-poll"],
+            ["run", "--busy-poll"],
             ["run", "--sync", "none"],
             ["run", "--overlap", "drop"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
-            ["run", "--ack-window", "4M"], ["run", "--reassign-after", "30s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "on"],
             ["run", "-i", "e", "--to", "null", "--tap", "selective"],
-            ["run", "-r", "a", "--to", "h:1,ack=none"],
+            ["run", "-r", "a", "--to", "h:1,backlog=all"],
         ])
     func later(arguments: [String]) throws {
         expect(try spillway(arguments), exits: 64, naming: [arguments.last { $0.hasPrefix("-") } ?? arguments[0]])

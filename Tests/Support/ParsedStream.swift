@@ -26,6 +26,39 @@ public struct ParsedBatch: Sendable, Equatable {
     public var interfaceCRC: UInt32
 }
 
+extension ParsedBatch {
+    /// One whole batch outside of its stream: everything is checked that needs nothing but its own bytes.
+    public init(_ bytes: [UInt8]) throws {
+        let source = ByteReader(bytes)
+        let trailer = bytes.count - 96
+        guard trailer > 0, source.word(trailer) == 0x8053_5054, source.word(trailer + 48) == UInt32(trailer),
+            source.word(trailer + 88) == referenceCRC32C(bytes[..<(trailer + 88)])
+        else { throw StreamProblem("a batch that is not whole") }
+        var packets: [SamplePacket] = []
+        var offset = 0
+        while offset < trailer {
+            let (length, captured) = (Int(source.word(offset + 4)), Int(source.word(offset + 20)))
+            guard source.word(offset) == 6, length == 32 + (captured + 3) / 4 * 4, offset + length <= trailer else {
+                throw StreamProblem("a record of \(length) bytes with \(captured) captured")
+            }
+            packets.append(
+                SamplePacket(
+                    time: UInt64(source.word(offset + 12)) << 32 | UInt64(source.word(offset + 16)),
+                    original: source.word(offset + 24), interface: source.word(offset + 8),
+                    bytes: Array(bytes[(offset + 28)..<(offset + 28 + captured)])))
+            offset += length
+        }
+        guard source.word(trailer + 40) == UInt32(packets.count) else {
+            throw StreamProblem("another count of packets")
+        }
+        self.init(
+            bytes: bytes, packets: packets, run: Array(bytes[(trailer + 16)..<(trailer + 32)]),
+            worker: source.half(trailer + 12), lane: source.half(trailer + 14), number: source.long(trailer + 32),
+            firstArrival: source.long(trailer + 72), lastArrival: source.long(trailer + 80),
+            interfaceCRC: source.word(trailer + 52))
+    }
+}
+
 /// An interface description as it was found in a stream.
 public struct ParsedInterface: Sendable, Equatable {
     /// The link type.
