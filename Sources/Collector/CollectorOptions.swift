@@ -16,7 +16,7 @@ public struct CollectorOptions: Sendable {
     /// The secret that sensors must have; nil if none is asked for.
     public var token: Token?
     /// Who may connect; everybody if empty.
-    public var allow: [AddressBlock] = []
+    public var allow: [Subnet] = []
     /// Where metrics are served.
     public var metrics: Endpoint?
     /// What files say about who wrote them.

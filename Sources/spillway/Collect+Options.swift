@@ -17,7 +17,7 @@ extension CollectorOptions {
             do throws(TokenFileError) { token = try Token(file: path) } catch { throw Failure(error) }
         }
         for (text, quotation) in options.allow {
-            guard let block = AddressBlock(parsing: text) else {
+            guard let block = Subnet(parsing: text) else {
                 throw Failure(
                     .usage,
                     "\(quotation): write addresses such as 192.0.2.0/24 or 2001:db8::/32, with no bits behind the prefix\n"
