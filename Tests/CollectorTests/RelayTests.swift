@@ -72,7 +72,9 @@ struct RelayTests {
             try writeFile("\(folder)/token", sampleBytes(32, seed: 5))
             let collector = try RunningCollector(
                 "\(folder)/out", ["--ack", "durable", "--token-file", "\(folder)/token"])
-            let arguments = ["run", "-r", "\(folder)/in.pcap", "--to", "127.0.0.1:\(collector.port)", "--memory", "64M"]
+            let arguments = [
+                "run", "-r", "\(folder)/in.pcap", "--to", "127.0.0.1:\(collector.port)", "--memory", "64M",
+            ]
             let result = try TestSupport.run(
                 try builtExecutable("spillway"), arguments + ["--token-file", "\(folder)/token"])
             #expect(result.status == .exited(0), "\(result.errorText)")
