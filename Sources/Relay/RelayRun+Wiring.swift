@@ -72,13 +72,17 @@ extension RelayRun {
             statistics: { [self] in interfaceStatistics() }, log: console.log)
     }
 
+    /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
+    private var longestWait: UInt64 { options.batch.time / 10 }
+
     private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
         let writer = BatchWriter(
             pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
             interfaces: registry.view, counters: counters.workers[lane], wake: wake)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
-            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset)
+            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset,
+            wakeInterval: options.isLive ? longestWait : 0)
         return Worker(
             writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane])
     }
@@ -114,7 +118,8 @@ extension RelayRun {
         let thread = UnsafeMutablePointer<WorkerThread>.allocate(capacity: 1)
         unsafe thread.initialize(
             to: WorkerThread(
-                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort)))
+                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort),
+                longestNap: longestWait))
         let (consumer, sink) = (UInt(bitPattern: thread), UInt(bitPattern: producer))
         try system { () throws(SystemError) in
             try threads.start("worker-\(lane)", .worker, cpus: place.worker) { [input, wake] in
@@ -168,7 +173,7 @@ extension RelayRun {
         if let socket = interfaces.socket(source.interface), let queue = source.queue, let id {
             var reader = XDPReader(
                 interface: socket, place: queue.place, id: id, counters: counters.captures[lane], stops: stops,
-                sink: sink, log: console.log)
+                sink: sink, longestNap: longestWait, log: console.log)
             problem = reader.run()
         } else {
             let (name, label) = interfaces.label(source.interface, filter: options.filter)
