@@ -26,13 +26,11 @@ extension RelayRun {
         }
     }
 
-    /// Touches the rest of the pool beside the run. Not waited for: at the end of a short run it is needed no more.
+    /// Touches more of the pool when the index asks for it. Not waited for: at the end of the run it is needed no more.
     private func startTouching() throws(RelayError) {
         try system { () throws(SystemError) in
             _ = try PinnedThread(name: "memory", cpus: placement.control) { [pool, console] in
-                // What the run does now is more urgent than what it may need later.
-                _ = nice(10)
-                do throws(SystemError) { try pool.touchRest() } catch {
+                do throws(SystemError) { try pool.touchAsWanted() } catch {
                     console.log("memory: \(error); going on with \(pool.touched) of \(pool.count) segments")
                 }
             }

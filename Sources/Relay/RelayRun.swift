@@ -61,7 +61,7 @@ final class RelayRun: Sendable {
             // Touching a large pool takes its time; a few segments per worker are enough to begin with.
             try SegmentPool(
                 segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node,
-                ready: 8 * lanes)
+                ready: 16 * lanes)
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
         let destinations = outputs.plans.count
