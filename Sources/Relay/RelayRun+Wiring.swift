@@ -66,7 +66,7 @@ extension RelayRun {
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
-            isFileInput: !options.isLive, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
+            isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
     }
 
@@ -79,8 +79,7 @@ extension RelayRun {
             interfaces: registry.view, counters: counters.workers[lane], wake: wake)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
-            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset,
-            wakeInterval: options.isLive ? longestWait : 0)
+            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset)
         return Worker(
             writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane])
     }

@@ -29,8 +29,6 @@ struct WorkerRules: Sendable {
     var excludesOwn: Bool
     /// What to add to the monotonic clock to get UTC.
     var utcOffset: UInt64
-    /// Nanoseconds between two wake-ups of the egress thread while packets come in, as a card moderates its interrupts.
-    var wakeInterval: UInt64
 }
 
 /// The worker: filters, cuts and encodes packets into its segment. Owned by one thread; it shares nothing but rings,
@@ -44,8 +42,6 @@ struct Worker: ~Copyable {
     private var remaining: UInt64
     /// The time of the present burst, UTC.
     private var arrival: UInt64 = 0
-    /// When the egress thread was last woken, UTC.
-    private var lastWake: UInt64 = 0
 
     init(writer: consuming BatchWriter, counters: Counters, rules: WorkerRules, own: OwnTraffic, filter: FilterSlot) {
         self.writer = writer
@@ -63,12 +59,8 @@ struct Worker: ~Copyable {
         publish()
     }
 
-    /// A burst ends: what it filled is announced, unless the egress thread was woken just before.
-    @_noLocks mutating func endBurst() {
-        guard arrival &- lastWake >= rules.wakeInterval else { return }
-        lastWake = arrival
-        writer.announce()
-    }
+    /// A burst ends: what it filled is announced.
+    @_noLocks mutating func endBurst() { writer.announce(urgently: false) }
 
     /// Takes one packet. False, with nothing counted, if there is no room and the reader is to wait.
     @_noLocks @inline(__always) mutating func take(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
@@ -104,14 +96,14 @@ struct Worker: ~Copyable {
     /// The input pauses: what is open goes out now.
     @_noLocks mutating func pause() {
         writer.flush()
-        writer.announce()
+        writer.announce(urgently: true)
         publish()
     }
 
     /// The end of the input: the last batch closes, the segment is left.
     @_noLocks mutating func finish() {
         writer.seal()
-        writer.announce()
+        writer.announce(urgently: true)
         publish()
     }
 

@@ -167,12 +167,10 @@ public struct BatchLimits: Sendable {
         close()
     }
 
-    /// Wakes the egress thread if there is something new for it. To wake a sleeping thread costs as much as hundreds of
-    /// packets, so it is for the caller to say when; without it the egress thread comes by in a few milliseconds.
-    @_noLocks public mutating func announce() {
-        guard isUnannounced else { return }
-        isUnannounced = false
-        wake.wake()
+    /// Wakes the egress thread if there is something new for it. It is for the caller to say when, and whether it is urgent;
+    /// without it the egress thread comes by in a few milliseconds.
+    @_noLocks public mutating func announce(urgently: Bool) {
+        if isUnannounced { isUnannounced = !wake.wake(urgently: urgently) }
     }
 
     /// Leaves the current segment for good. Called at the end of a run, and when a segment is full.
