@@ -66,7 +66,8 @@ extension RelayRun {
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
-            isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
+            isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
+            dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
     }
 
