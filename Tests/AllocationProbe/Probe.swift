@@ -27,7 +27,7 @@ enum Probe {
         let isWire = arguments.count > 4
         if isWire {
             options.inputs = [.interface(arguments[4])]
-            options.capture = .xdpNative
+            options.capture = .native
             options.memory = 256 << 20
         }
         options.destinations = [.init(address: HostPort(host: "127.0.0.1", port: reader.port), name: "probe")]

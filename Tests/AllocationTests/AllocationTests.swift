@@ -12,7 +12,7 @@ import Testing
     @Test("From AF_XDP", arguments: [("1", "1"), ("0", "1")])
     func wire(capture: String, worker: String) throws {
         try withNetworkNamespace { space in
-            let (tool, arguments) = space.inside(
+            let (tool, arguments) = try space.inside(
                 builtExecutable("allocation-probe"), [capture, worker, "left", "right"])
             try expectNone(try run(tool, arguments), isMerged: capture == worker)
         }

@@ -28,6 +28,8 @@ import Synchronization
     /// What was cleared away before, for the log; nil if there was nothing.
     public let leftover: String?
     let index: UInt32
+    /// The name as the kernel's calls take it, so that capture threads can ask without making one.
+    private let nameBytes: UnsafeMutablePointer<CChar>
     private let program: Mutex<XDPProgram>
     private let queues: XDPQueues
     private let claim: OwnedDescriptor
@@ -41,6 +43,7 @@ import Synchronization
         queues: consuming XDPQueues, claim: consuming OwnedDescriptor, promiscuous: consuming OwnedDescriptor
     ) {
         (self.name, self.index, self.rung, self.leftover) = (name, index, rung, leftover)
+        unsafe nameBytes = strdup(name)
         queueNumbers = queues.numbers
         (takesFragments, frameRoom) = queues.takesFragments(and: program.takesFragments)
         self.program = Mutex(program)
@@ -57,6 +60,7 @@ import Synchronization
     deinit {
         // Before the sockets close: a packet must not meet one that is half gone.
         stopArrivals()
+        unsafe free(nameBytes)
     }
 
     /// A queue by its place in `queueNumbers`; the caller owns it from now on.
@@ -113,8 +117,8 @@ import Synchronization
 
     /// How the interface is now.
     public var condition: PcapInterface.Condition {
-        let flags = unsafe spillway_interface_flags(claim.number, name)
-        guard flags >= 0, unsafe if_nametoindex(name) == index else { return .removed }
+        let flags = unsafe spillway_interface_flags(claim.number, nameBytes)
+        guard flags >= 0, unsafe if_nametoindex(nameBytes) == index else { return .removed }
         return flags & Int32(IFF_UP) != 0 ? .up : .down
     }
 
