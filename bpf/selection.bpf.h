@@ -36,7 +36,8 @@ struct {
 static __always_inline __u32 asks(__u32 what) { return spillway_filter.asks & what; }
 
 static __always_inline __u32 met_by_prefixes4(const void *source, const void *destination) {
-    struct spillway_prefix4 key = {.length = 32};
+    struct spillway_prefix4 key;
+    key.length = 32;
     __builtin_memcpy(key.address, source, 4);
     const struct spillway_ends *one = bpf_map_lookup_elem(&spw_prefixes4, &key);
     __builtin_memcpy(key.address, destination, 4);
@@ -45,7 +46,8 @@ static __always_inline __u32 met_by_prefixes4(const void *source, const void *de
 }
 
 static __always_inline __u32 met_by_prefixes6(const void *source, const void *destination) {
-    struct spillway_prefix6 key = {.length = 128};
+    struct spillway_prefix6 key;
+    key.length = 128;
     __builtin_memcpy(key.address, source, 16);
     const struct spillway_ends *one = bpf_map_lookup_elem(&spw_prefixes6, &key);
     __builtin_memcpy(key.address, destination, 16);

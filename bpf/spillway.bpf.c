@@ -49,8 +49,8 @@ struct {
     __type(value, struct spillway_station);
 } spw_station SEC(".maps");
 
-// Which packets are captured, set by user space before loading. It is constant to the kernel.
-const volatile struct spillway_filter spillway_filter;
+// Which packets are captured, set by user space before loading. It is constant to the kernel, and alone in its section.
+const volatile struct spillway_filter spillway_filter SEC(SPILLWAY_CONSTANTS);
 
 // At most so many VLAN tags are looked through.
 #define VLAN_TAGS_MAX 2

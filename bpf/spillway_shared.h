@@ -110,7 +110,9 @@ struct spillway_prefix6 {
 #define SPILLWAY_ASKS_PROTOCOLS 2
 #define SPILLWAY_ASKS_PORTS 4
 
-// Fixed when the program is loaded, so that the kernel removes what is never used.
+// Fixed when the program is loaded, so that the kernel removes what is never used: the section of the object.
+#define SPILLWAY_CONSTANTS ".rodata.filter"
+
 struct spillway_filter {
     // 0: everything is selected.
     __u32 selects;

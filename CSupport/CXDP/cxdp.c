@@ -58,7 +58,7 @@ static inline int spillway_xdp_size_maps(struct bpf_object *object, const struct
         if (status == 0) status = bpf_map__set_autocreate(map, sizes[place].is_made);
         if (status != 0) return status;
     }
-    struct bpf_map *constants = bpf_object__find_map_by_name(object, ".rodata");
+    struct bpf_map *constants = bpf_object__find_map_by_name(object, SPILLWAY_CONSTANTS);
     if (!constants) return -ENOENT;
     return bpf_map__set_initial_value(constants, &request->filter, sizeof request->filter);
 }

@@ -93,6 +93,7 @@ struct SelectionParser {
 
     private mutating func primitive() throws(Problem) -> Formula {
         guard place < words.count else { throw Problem(word: "", reason: "it ends too early") }
+        if words[place] == "vlan" { throw misplacedTag }
         var qualifiers = Qualifiers()
         let first = words[place]
         if Self.kinds.contains(first) { qualifiers.kind = next() }

@@ -1,0 +1,108 @@
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("Life of a capture through AF_XDP", .serialized)
+struct XDPLifeTests {
+    /// Rounds of the test below; the environment asks for more.
+    static var rounds: Int { environmentValue("SPILLWAY_ROUNDS").flatMap { Int($0) } ?? 8 }
+
+    @Test("Started and stopped under full load on two interfaces: every ledger adds up, nothing stays in the kernel")
+    func startAndStop() throws {
+        try requireTool("bpftool")
+        try withNetworkNamespace { space in
+            try space.ip("link", "add", "left2", "type", "veth", "peer", "name", "right2")
+            for interface in ["left2", "right2"] { try space.ip("link", "set", interface, "up") }
+            let load = try ["left", "left2"].map { try Load(space, $0) }
+            defer { for one in load { one.stop() } }
+            for round in 0..<Self.rounds {
+                let rung = XDPTests.rungs[round % 2]
+                let running = try space.xdpRelay(
+                    ["-i", "right", "-i", "right2", "--capture", rung, "--to", "null"], queues: 2)
+                let presences = try ["right", "right2"].map { try #require(try space.xdpProgram($0)) }
+                // The first rounds end before the first packet, later ones in the middle of many.
+                usleep(UInt32(round % 5) * 20_000)
+                let result = try stop(running)
+                result.expect(exits: 0)
+                let report = try expectLedger(result)
+                #expect(try report.count("dropped", "redirect") == 0)
+                #expect(try report.count("dropped", "unexplained") == 0)
+                for interface in ["right", "right2"] { #expect(try space.xdpProgram(interface) == nil) }
+                for presence in presences { try presence.expectGone() }
+            }
+        }
+    }
+
+    /// A generator at full speed.
+    private final class Load {
+        private let child: ChildProcess
+
+        init(_ space: NetworkNamespace, _ interface: String) throws {
+            let command = space.inside(
+                try builtExecutable("spillway"), ["generate", "-i", interface, "--rate", "max", "--duration", "1h"])
+            child = try ChildProcess(command.tool, command.arguments)
+        }
+
+        func stop() {
+            child.send(signal: SIGTERM)
+            _ = try? child.wait()
+        }
+    }
+
+    @Test("One of two interfaces is removed under way: 66, and what both brought before is delivered")
+    func oneRemoved() throws {
+        try withNetworkNamespace { space in
+            try space.ip("link", "add", "left2", "type", "veth", "peer", "name", "right2")
+            for interface in ["left2", "right2"] { try space.ip("link", "set", interface, "up") }
+            let reader = try space.reader()
+            let running = try space.xdpRelay(["-i", "right", "-i", "right2", "--to", reader.address], queues: 2)
+            let presences = try ["right", "right2"].map { try #require(try space.xdpProgram($0)) }
+            try space.send(0..<300)
+            try space.send(300..<600, from: "left2")
+            try reader.waitFor(packets: 600)
+            try space.ip("link", "del", "left2")
+            try running.waitFor("right2: the interface was removed")
+            let result = try stop(running)
+            result.expect(exits: 66, naming: ["right2", "removed"])
+            try expectLedger(result, captured: 600, encoded: 600)
+            try reader.waitForEnd()
+            expectFrames(try Stream(reader.streams[0]).packets, 0..<600)
+            for presence in presences { try presence.expectGone() }
+        }
+    }
+
+    @Test("Busy polling: every frame arrives, interrupts wait meanwhile and come as before afterwards")
+    func busyPoll() throws {
+        try withNetworkNamespace { space in
+            func deferred() throws -> [String] {
+                let paths = ["napi_defer_hard_irqs", "gro_flush_timeout"].map { "/sys/class/net/right/\($0)" }
+                let command = space.inside("cat", paths)
+                return try run(command.tool, command.arguments).checked().outputLines
+            }
+            let before = try deferred()
+            let reader = try space.reader()
+            let running = try space.xdpRelay(["-i", "right", "--busy-poll", "--to", reader.address])
+            #expect(try deferred() == ["2", "200000"])
+            for portion in 0..<10 { try space.send(portion * 300..<portion * 300 + 300) }
+            try reader.waitFor(packets: 3000)
+            let result = try stop(running)
+            result.expect(exits: 0)
+            try expectLedger(result, captured: 3000, encoded: 3000)
+            try reader.waitForEnd()
+            expectFrames(try Stream(reader.streams[0]).packets, 0..<3000)
+            #expect(try deferred() == before)
+        }
+    }
+
+    @Test("Busy polling where it cannot be: with a packet socket it is said, with files refused")
+    func noBusyPoll() throws {
+        try withNetworkNamespace { space in
+            let running = try RunningRelay(
+                ["-i", "right", "--busy-poll", "--capture", "af-packet", "--to", "null"], namespace: space)
+            try space.waitForCaptures()
+            try stop(running).expect(exits: 0, naming: ["right: --busy-poll does nothing here"])
+            try RunningRelay(["-r", "-", "--busy-poll", "--to", "null"]).finish()
+                .expect(exits: 64, naming: ["--busy-poll"])
+        }
+    }
+}
