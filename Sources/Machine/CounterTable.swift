@@ -58,7 +58,7 @@
         case .droppedRedirect:
             .drop(.capture, "redirect", "AF_XDP: the kernel could not give the packet to the socket (xdp_redirect_err)")
         case .droppedUnexplained:
-            .drop(.capture, "unexplained", "AF_XDP: given to the socket by the program, but neither received nor counted")
+            .drop(.capture, "unexplained", "AF_XDP: given away by the program, and neither received nor counted")
         case .passed:
             .count(.capture, "passed", "passed_packets", "Left to the kernel: ours, and neighbours' questions for us")
         case .otherQueues:

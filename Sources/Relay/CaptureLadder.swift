@@ -83,7 +83,8 @@ enum CaptureLadder {
         }
         if !socket.interruptProblems.isEmpty {
             lines.append(
-                "busy polling works worse, because interrupts go on: " + socket.interruptProblems.joined(separator: ", "))
+                "busy polling works worse, because interrupts go on: "
+                    + socket.interruptProblems.joined(separator: ", "))
         }
         return lines.map { "\(socket.name): \($0)" }
     }

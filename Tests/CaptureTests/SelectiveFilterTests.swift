@@ -30,7 +30,8 @@ struct SelectiveFilterTests {
 
     /// Those that are to be refused, and a word of the reason.
     private static let refused = [
-        ("ether[0] & 1 = 0", "'ether["), ("ether host 02:00:00:00:00:01", "'ether'"), ("host localhost", "not looked up"),
+        ("ether[0] & 1 = 0", "'ether["), ("ether host 02:00:00:00:00:01", "'ether'"),
+        ("host localhost", "not looked up"),
         ("tcp port http", "not looked up"), ("less 100", "'less'"), ("broadcast", "'broadcast'"),
         ("not tcp and vlan 100", "first"), ("vlan 100 and tcp or udp", "first"), ("(vlan 100) and tcp", "'vlan'"),
         ("vlan 1 and vlan 2 and vlan 3", "two"), ("tcp[13] & 2 != 0", "'tcp[13]'"), ("ip protochain 6", "'protochain'"),
@@ -77,7 +78,8 @@ struct SelectiveFilterTests {
         try withNetworkNamespace { space in
             let bench = try SelectionBench(space)
             let hosts = (0..<200).map { "host 10.0.0.\($0)" }.joined(separator: " or ")
-            try bench.compare("(\(hosts)) and not (\(hosts.split(separator: " or ").prefix(3).joined(separator: " or ")))")
+            try bench.compare(
+                "(\(hosts)) and not (\(hosts.split(separator: " or ").prefix(3).joined(separator: " or ")))")
         }
     }
 }
@@ -159,7 +161,10 @@ private struct RandomSource {
 
     mutating func frame() -> (bytes: [UInt8], isCut: Bool) {
         let tags = (0..<pick([0, 0, 0, 1, 1, 2, 3])).map { _ in
-            (type: pick([UInt16(0x8100), 0x8100, 0x88a8, 0x9100]), control: pick([UInt16(100), 200, 7, 0]) | pick([0, 0xe000]))
+            (
+                type: pick([UInt16(0x8100), 0x8100, 0x88a8, 0x9100]),
+                control: pick([UInt16(100), 200, 7, 0]) | pick([0, 0xe000])
+            )
         }
         let number = pick([UInt8(6), 6, 17, 17, 132, 1, 58, 2, 0, 44])
         let payload = transport(number)

@@ -14,7 +14,9 @@ struct XDPQueueTests {
         numbers.map { numberedFrame($0, size: size) }
     }
 
-    @Test("A full receive ring keeps the first packets; all others are counted, and it goes on after it was read", arguments: rungs)
+    @Test(
+        "A full receive ring keeps the first packets; all others are counted, and it goes on after it was read",
+        arguments: rungs)
     func receiveRingFull(rung: XDPRung) throws {
         try withNetworkNamespace { space in
             var bench = try XDPBench(space, sizes: XDPSizes(memoryBytes: Self.memory, receiveEntries: 64), rung: rung)
@@ -30,7 +32,9 @@ struct XDPQueueTests {
         }
     }
 
-    @Test("A starved fill ring loses what finds no frame, to the packet, and recovers as often as it is starved", arguments: rungs)
+    @Test(
+        "A starved fill ring loses what finds no frame, to the packet, and recovers as often as it is starved",
+        arguments: rungs)
     func fillRingEmpty(rung: XDPRung) throws {
         try withNetworkNamespace { space in
             var bench = try XDPBench(space, sizes: XDPSizes(memoryBytes: Self.memory, filledFrames: 16), rung: rung)
@@ -46,7 +50,9 @@ struct XDPQueueTests {
         }
     }
 
-    @Test("Without several buffers a packet larger than a frame is counted as such; the largest that fits arrives", arguments: rungs)
+    @Test(
+        "Without several buffers a packet larger than a frame is counted as such; the largest that fits arrives",
+        arguments: rungs)
     func oversize(rung: XDPRung) throws {
         try withNetworkNamespace { space in
             for interface in ["left", "right"] { try space.ip("link", "set", interface, "mtu", "3000") }
@@ -63,7 +69,9 @@ struct XDPQueueTests {
         }
     }
 
-    @Test("A packet in several buffers that does not find enough of them is lost whole and counted once", arguments: rungs)
+    @Test(
+        "A packet in several buffers that does not find enough of them is lost whole and counted once", arguments: rungs
+    )
     func tooFewFrames(rung: XDPRung) throws {
         try withNetworkNamespace { space in
             for interface in ["left", "right"] { try space.ip("link", "set", interface, "mtu", "9000") }
@@ -141,7 +149,8 @@ struct XDPQueueTests {
     func cardStamps() throws {
         try withNetworkNamespace { space in
             let interface = try space.enter {
-                try XDPInterface.open("right", rung: .native, asksCard: true) { _ in XDPSizes(memoryBytes: Self.memory) }
+                try XDPInterface.open("right", rung: .native, asksCard: true) { _ in XDPSizes(memoryBytes: Self.memory)
+                }
             }
             #expect(interface.asksCard)
             var queue = interface.take(0)

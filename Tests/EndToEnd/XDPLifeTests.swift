@@ -48,7 +48,11 @@ struct XDPLifeTests {
 
         init(_ space: NetworkNamespace, _ interface: String) throws {
             let command = space.inside(
-                "nice", ["-n", "15", try builtExecutable("spillway"), "generate", "-i", interface, "--rate", "max", "--duration", "1h"])
+                "nice",
+                [
+                    "-n", "15", try builtExecutable("spillway"), "generate", "-i", interface, "--rate", "max",
+                    "--duration", "1h",
+                ])
             child = try ChildProcess(command.tool, command.arguments)
         }
 

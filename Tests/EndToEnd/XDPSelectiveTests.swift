@@ -53,10 +53,10 @@ struct XDPSelectiveTests {
         }
     }
 
-    @Test("What passes the kernel's filter on consume too is filtered there, afterwards", arguments: ["ether[0] & 1 = 0"])
-    func consume(filter: String) throws {
+    @Test("A filter that the kernel cannot test is tested afterwards where everything is consumed")
+    func consume() throws {
         try withNetworkNamespace { space in
-            let running = try space.xdpRelay(["-i", "right", "-f", "(\(filter)) and udp port 53", "--to", "null"])
+            let running = try space.xdpRelay(["-i", "right", "-f", "ether[0] & 1 = 0 and udp port 53", "--to", "null"])
             let sender = try space.enter { try FrameSender("left") }
             for number in 0..<100 { try sender.send(numberedFrame(number, port: 53)) }
             try space.send(0..<150)

@@ -63,11 +63,17 @@ indirect enum Formula {
     var joined: Formula {
         switch self {
         case .literal: self
-        // Met or met is met by the union; not met and not met is not met by the union.
-        case .any(let parts): Self.join(parts.map(\.joined).flatMap { if case .any(let more) = $0 { more } else { [$0] } }, areMet: true)
-        case .all(let parts): Self.join(parts.map(\.joined).flatMap { if case .all(let more) = $0 { more } else { [$0] } }, areMet: false)
+        // One or the other is met: their union is. Neither is met: their union is not.
+        case .any(let parts): Self.join(parts.flatMap { $0.joined.alternatives }, areMet: true)
+        case .all(let parts): Self.join(parts.flatMap { $0.joined.demands }, areMet: false)
         }
     }
+
+    /// The parts of an `or`, or the whole.
+    private var alternatives: [Formula] { if case .any(let parts) = self { parts } else { [self] } }
+
+    /// The parts of an `and`, or the whole.
+    private var demands: [Formula] { if case .all(let parts) = self { parts } else { [self] } }
 
     private static func join(_ parts: [Formula], areMet: Bool) -> Formula {
         var joined: [Condition] = []

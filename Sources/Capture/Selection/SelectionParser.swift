@@ -33,7 +33,7 @@ struct SelectionParser {
     /// The formula of the whole expression; nil if only VLAN tags are asked about.
     mutating func parse() throws(Problem) -> Formula? {
         while take("vlan") {
-            guard tags.count < 2 else { throw Problem(word: "vlan", reason: "two VLAN tags at most can be asked about") }
+            guard tags.count < 2 else { throw Problem(word: "vlan", reason: "at most two tags can be asked about") }
             tags.append(try tag())
             if place == words.count { return nil }
             guard take("and") else { throw misplacedTag }
@@ -53,7 +53,9 @@ struct SelectionParser {
 
     private mutating func tag() throws(Problem) -> UInt16? {
         guard place < words.count, let first = words[place].first, first.isNumber else { return nil }
-        guard let number = UInt16(words[place]) else { throw Problem(word: words[place], reason: "it is no VLAN identifier") }
+        guard let number = UInt16(words[place]) else {
+            throw Problem(word: words[place], reason: "it is no VLAN identifier")
+        }
         place += 1
         return number
     }

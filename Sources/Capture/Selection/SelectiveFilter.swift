@@ -54,7 +54,8 @@ public struct SelectiveFilter: Sendable {
         for (bit, condition) in conditions.enumerated() { builder.add(condition, bit: 1 << UInt32(bit)) }
         for clause in clauses {
             func bits(_ isMet: Bool) -> UInt32 {
-                clause.filter { $0.isMet == isMet }.reduce(0) { $0 | 1 << UInt32(conditions.firstIndex(of: $1.condition)!) }
+                let places = clause.filter { $0.isMet == isMet }.map { conditions.firstIndex(of: $0.condition)! }
+                return places.reduce(0) { $0 | 1 << UInt32($1) }
             }
             builder.add(spillway_clause(met: bits(true), unmet: bits(false)))
         }

@@ -142,7 +142,8 @@ extension XDPInterface {
             return .notPermitted(name, doing: "busy polling", needs: "CAP_NET_ADMIN")
         case ENOPROTOOPT where error.subject.hasPrefix("SO_"):
             return .refused(
-                name, rung: rung, reason: "\(error)", advice: "Linux has busy polling since 5.11; leave out --busy-poll")
+                name, rung: rung, reason: "\(error)", advice: "Linux has busy polling since 5.11; leave out --busy-poll"
+            )
         case EPERM, EACCES:
             return .notPermitted(
                 name, doing: isSocket ? "an AF_XDP socket" : "\(error.subject)",
