@@ -39,4 +39,32 @@ struct XDPDropTests {
             }
         }
     }
+
+    @Test("A full pool: what found no segment is counted to the packet", arguments: XDPTests.rungs)
+    func fullPool(rung: String) throws {
+        try requireTool("curl")
+        try withNetworkNamespace { space in
+            let count = 40_000
+            let reader = try space.reader(.stalled, receiveBuffer: 4096)
+            let running = try space.xdpRelay([
+                "-i", "right", "--capture", rung, "--on-full", "drop-newest", "--metrics", "127.0.0.1:0", "--to",
+                reader.address, "--memory", "32M",
+            ])
+            try running.waitFor("connected to")
+            try space.send(0..<count, size: 1000)
+            try space.waitUntilTaken(count, by: running)
+            reader.set(.reading)
+            let result = try stop(running)
+            result.expect(exits: 0)
+            let report = try expectLedger(result, captured: count)
+            try reader.waitForEnd()
+            let stream = try Stream(reader.streams[0])
+            let numbers = Set(stream.packets.map { number(of: $0) })
+            expectFrames(stream.packets, numbers, size: 1000)
+            let lost = try report.count("dropped", "pool_full")
+            let atCapture = try report.count("dropped", "fill_ring_empty")
+            #expect(lost > 0 && numbers.count == count - Int(lost + atCapture))
+            #expect(try report.onlyDestination().losses.isEmpty)
+        }
+    }
 }

@@ -84,6 +84,42 @@ struct XDPLifeTests {
         }
     }
 
+    @Test("Queues of choice on two interfaces in one run: each packet is captured, or counted as another queue's")
+    func queuesOfTwo() throws {
+        try requireTool("ethtool")
+        try withNetworkNamespace { space in
+            try space.ip("link", "del", "left")
+            for (one, other) in [("left", "right"), ("left2", "right2")] {
+                try space.ip(
+                    "link", "add", one, "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", other,
+                    "numtxqueues", "2", "numrxqueues", "2")
+                for interface in [one, other] { try space.ip("link", "set", interface, "up") }
+            }
+            let reader = try space.reader()
+            let running = try space.xdpRelay(["-i", "right@1", "-i", "right2", "--to", reader.address], queues: 3)
+            // Many flows, so that the sender's hash chooses both queues.
+            func frame(_ number: Int) -> [UInt8] { numberedFrame(number, port: UInt16(1000 + number % 500)) }
+            for (interface, numbers) in [("left", 0..<1000), ("left2", 1000..<2000)] {
+                let sender = try space.enter { try FrameSender(interface) }
+                for number in numbers { try sender.send(frame(number)) }
+            }
+            try reader.waitFor(packets: 1001)
+            let result = try stop(running)
+            result.expect(exits: 0, naming: ["queues 1", "queues 0-1"])
+            let report = try expectLedger(result)
+            let others = try report.count("other_queues")
+            #expect(others > 0 && others < 1000)
+            try reader.waitForEnd()
+            let stream = try Stream(reader.streams[0])
+            let arrived = zip(stream.packetInterfaces, stream.packets).map { (stream.interfaces[Int($0)], $1) }
+            let whole = arrived.filter { $0.0 == "right2" }.map { number(of: $0.1) }
+            #expect(Set(whole) == Set(1000..<2000) && whole.count == 1000)
+            let half = arrived.filter { $0.0 == "right" }.map { number(of: $0.1) }
+            #expect(Set(half).count == half.count && Set(half).isSubset(of: 0..<1000))
+            #expect(half.count == 1000 - Int(others))
+        }
+    }
+
     @Test("Busy polling: every frame arrives, interrupts wait meanwhile and come as before afterwards")
     func busyPoll() throws {
         try withNetworkNamespace { space in
