@@ -185,6 +185,8 @@ extension RelayRun {
                     settled, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
             }
         }
+        // One interface of several may go; the run goes on with the others, and says so at once.
+        if let problem, interfaces.lanes.count > 1 { console.log(problem.message) }
         return problem.map { [$0] } ?? []
     }
 }

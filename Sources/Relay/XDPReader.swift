@@ -67,16 +67,16 @@ struct XDPReader: ~Copyable {
     private mutating func settle() {
         for _ in 0..<100 {
             while burst() > 0 {}
-            if counts.redirected <= queue.readCount + queue.losses().packets { return }
+            if counts.redirected <= queue.readCount + queue.losses().packets + counts.failed { return }
             Clock.sleep(nanoseconds: 1_000_000)
         }
     }
 
     private mutating func end(_ problem: RelayError?) -> RelayError? {
         account()
-        // What the program gave away and nobody got or counted was lost between it and the socket.
-        let lost = counters.value(.captured) &- queue.readCount &- queue.losses().packets
-        counters.set(.droppedRedirect, lost)
+        // What the program gave away and nobody got or counted.
+        let explained = queue.readCount &+ queue.losses().packets &+ counters.value(.droppedRedirect)
+        counters.set(.droppedUnexplained, counters.value(.captured) &- explained)
         counters.publish()
         sink.finish()
         return problem
@@ -101,6 +101,7 @@ struct XDPReader: ~Copyable {
     /// and sleeps until something comes. Returns whether the interface is gone.
     private mutating func wait() -> Bool {
         emptyTurns += 1
+        if interface.busyPolls { return pollBusily() }
         if emptyTurns == 1 { nap = naps.choose(at: Clock.monotonic()) }
         if let nap, emptyTurns <= Self.emptyNaps {
             Clock.sleep(nanoseconds: nap)
@@ -117,18 +118,44 @@ struct XDPReader: ~Copyable {
         return false
     }
 
+    /// Has the kernel fetch what there is, instead of waiting for it. Returns whether the interface is gone.
+    private mutating func pollBusily() -> Bool {
+        queue.poll()
+        if emptyTurns == Self.emptyNaps + 1 { sink.pause() }
+        // Nothing tells of an interface that goes, so it is looked at now and then.
+        guard emptyTurns & 0xffff == 0, case .removed = interface.condition else { return false }
+        return true
+    }
+
     private mutating func account() {
         lastStatistics = Clock.monotonic()
-        let losses = queue.losses()
+        let statistics = queue.statistics()
+        let losses = queue.losses(statistics)
+        let failed = counts.failed
         // The program's figure is read last, so that it is never behind.
-        counters.set(.captured, max(counts.redirected, queue.readCount + losses.packets))
+        counters.set(.captured, max(counts.redirected, queue.readCount + losses.packets + failed))
+        counters.set(.droppedRedirect, failed)
         counters.set(.droppedFillRingEmpty, losses.fillRingEmpty)
         counters.set(.droppedReceiveRingFull, losses.receiveRingFull)
         counters.set(.droppedOversize, losses.oversize)
-        counters.set(.invalidDescriptors, losses.invalidDescriptors)
+        counters.set(statistics)
         counters.set(.passed, counts.passed)
+        counters.set(.unmatched, counts.unmatched)
+        counters.set(.cardStamped, counts.cardStamped)
         counters.set(.otherQueues, others.reduce(0) { $0 + $1.withoutSocket })
         counters.publish()
+    }
+}
+
+extension Counters {
+    /// The kernel's figures about a socket.
+    fileprivate func set(_ statistics: XDPQueue.Statistics) {
+        set(.socketRxDropped, statistics.rxDropped)
+        set(.invalidDescriptors, statistics.rxInvalidDescriptors)
+        set(.socketRxRingFull, statistics.rxRingFull)
+        set(.socketFillRingEmpty, statistics.rxFillRingEmpty)
+        set(.socketTxInvalid, statistics.txInvalidDescriptors)
+        set(.socketTxRingEmpty, statistics.txRingEmpty)
     }
 }
 

@@ -81,8 +81,8 @@ public struct MetricsText: Sendable {
 
     private mutating func append(_ family: [Counter], _ sources: [Source]) {
         let entry = family[0].entry
-        let isOne = family.count == 1 && entry.reason == nil
-        let help = isOne ? entry.help : "Packets \(entry.report), by reason"
+        let isByReason = ["dropped", "filtered"].contains(entry.report)
+        let help = isByReason ? "Packets \(entry.report), by reason" : entry.help
         let name = "spillway_" + entry.metric
         head(name, isGauge: entry.isGauge, help)
         for counter in family {

@@ -171,40 +171,4 @@ public import Synchronization
         unsafe (bytes - 8).storeBytes(of: 0, as: UInt64.self)
         return stamp == 0 ? Clock.realtime() : stamp &- taiOffset
     }
-
-    /// Packets that were lost on the way to this socket, as the kernel counts them (XDP_STATISTICS).
-    public struct Losses: BitwiseCopyable, Sendable, Equatable {
-        /// The fill ring was empty: too few frames for the time between two bursts.
-        public var fillRingEmpty: UInt64 = 0
-        /// The receive ring was full.
-        public var receiveRingFull: UInt64 = 0
-        /// Larger than a frame, and the driver or the program takes one buffer only.
-        public var oversize: UInt64 = 0
-        /// Not packets: addresses in the fill ring that the kernel refused.
-        public var invalidDescriptors: UInt64 = 0
-
-        /// None.
-        @_noLocks public init() {}
-
-        /// All packets that were lost.
-        public var packets: UInt64 { @_noLocks get { fillRingEmpty &+ receiveRingFull &+ oversize } }
-    }
-
-    /// What was lost so far.
-    @_noLocks
-    public func losses() -> Losses {
-        var counts = xdp_statistics()
-        var losses = Losses()
-        guard unsafe spillway_xdp_statistics(descriptor, &counts) == 0 else { return losses }
-        losses.receiveRingFull = counts.rx_ring_full
-        losses.invalidDescriptors = counts.rx_invalid_descs
-        // In copy mode a lost packet counts as dropped whether there was no frame or it was too large, and the former
-        // counts as an empty fill ring too. With several buffers nothing is too large. A zero-copy driver loses packets
-        // for want of frames before the program sees them.
-        let forWantOfFrames =
-            takesFragments ? counts.rx_dropped : min(counts.rx_fill_ring_empty_descs, counts.rx_dropped)
-        losses.fillRingEmpty = isZeroCopy ? 0 : forWantOfFrames
-        losses.oversize = counts.rx_dropped &- losses.fillRingEmpty
-        return losses
-    }
 }
