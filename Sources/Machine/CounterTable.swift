@@ -67,12 +67,12 @@
             .count(.capture, "unmatched", "unmatched_packets", "Left to the kernel: not selected by the filter")
         case .cardStamped:
             .count(.capture, "card_stamped", "card_stamped_packets", "Packets whose time is the card's own stamp")
-        case .invalidDescriptors: .socket("rx_invalid_descs")
-        case .socketRxDropped: .socket("rx_dropped")
-        case .socketRxRingFull: .socket("rx_ring_full")
-        case .socketFillRingEmpty: .socket("rx_fill_ring_empty_descs")
-        case .socketTxInvalid: .socket("tx_invalid_descs")
-        case .socketTxRingEmpty: .socket("tx_ring_empty_descs")
+        case .invalidDescriptors: .socket("rx_invalid_descs", "Descriptors of the receive ring that the kernel refused")
+        case .socketRxDropped: .socket("rx_dropped", "Packets without a frame, or too large for one")
+        case .socketRxRingFull: .socket("rx_ring_full", "Packets for which the receive ring had no place")
+        case .socketFillRingEmpty: .socket("rx_fill_ring_empty_descs", "Looks of the kernel into an empty fill ring")
+        case .socketTxInvalid: .socket("tx_invalid_descs", "Descriptors of the send ring that the kernel refused")
+        case .socketTxRingEmpty: .socket("tx_ring_empty_descs", "Looks of the kernel into an empty send ring")
         case .droppedLinkType:
             .drop(.capture, "link_type", "Raw IP of another version than the first packet, which decides the link type")
         case .received:
@@ -139,11 +139,11 @@ extension Counter.Entry {
         return Self(scope: scope, report: "dropped", reason: reason, metric: metric, isGauge: false, help: help)
     }
 
-    /// A figure of the kernel's about an AF_XDP socket, by the kernel's name.
-    fileprivate static func socket(_ name: String) -> Self {
+    /// A figure of the kernel's about an AF_XDP socket, by the kernel's name (XDP_STATISTICS).
+    fileprivate static func socket(_ name: String, _ help: String) -> Self {
         Self(
             scope: .capture, report: "xdp_statistics", reason: name, metric: "xdp_statistics", isGauge: false,
-            help: "Figures of the kernel about AF_XDP sockets (XDP_STATISTICS), by name")
+            help: help)
     }
 
     fileprivate static func filter(_ reason: String, _ help: String) -> Self {
