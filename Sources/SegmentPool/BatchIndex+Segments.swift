@@ -12,7 +12,7 @@ extension BatchIndex {
     @_noLocks public mutating func takeIn(worker: Int, limit: Int, each: (BatchReference, UInt32) -> Void) -> Int {
         var taken = 0
         while taken < limit {
-            let segment = unsafe intakes[worker].first
+            let segment = unsafe intake(worker).pointee.first
             guard segment != noSegment else { return taken }
             let word = unsafe pool.word(of: segment).pointee.load(ordering: .acquiring)
             let published = word & ~PublishedWord.sealed
@@ -27,7 +27,7 @@ extension BatchIndex {
             unsafe state(segment).pointee.batches = next
             guard next == published, word & PublishedWord.sealed != 0 else { return taken }
             unsafe state(segment).pointee.sealed = true
-            unsafe intakes[worker].removeFirst()
+            unsafe intake(worker).pointee.removeFirst()
             freeIfDone(segment)
         }
         return taken
@@ -35,7 +35,7 @@ extension BatchIndex {
 
     /// Whether everything the worker published is taken in. Meaningful once the worker has ended.
     @_noLocks public func hasTakenInAll(worker: Int) -> Bool {
-        let segment = unsafe intakes[worker].first
+        let segment = unsafe intake(worker).pointee.first
         guard segment != noSegment else { return true }
         let word = unsafe pool.word(of: segment).pointee.load(ordering: .acquiring)
         // A segment that was handed out and never used has a zero word, and so have those behind it.
@@ -63,7 +63,7 @@ extension BatchIndex {
         let segment = ring.handOut(to: UInt16(truncatingIfNeeded: worker))
         guard segment != noSegment else { return false }
         unsafe pool.word(of: segment).pointee.store(0, ordering: .relaxed)
-        unsafe intakes[worker].append(segment)
+        unsafe intake(worker).pointee.append(segment)
         _ = free.push(segment)
         free.publish()
         return true
@@ -71,7 +71,7 @@ extension BatchIndex {
 
     /// Whether the worker could use another segment right now.
     @_noLocks public func wantsSegment(worker: Int) -> Bool {
-        unsafe intakes[worker].count < segmentsInHand
+        unsafe intake(worker).pointee.count < segmentsInHand
     }
 
     @_noLocks mutating func freeIfDone(_ segment: UInt32) {

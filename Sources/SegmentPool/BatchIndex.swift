@@ -110,6 +110,8 @@ internal import Synchronization
         unsafe lists + (slot * workers + worker)
     }
 
+    @_noLocks func intake(_ worker: Int) -> UnsafeMutablePointer<Intake> { unsafe intakes + worker }
+
     @_noLocks func state(_ segment: UInt32) -> UnsafeMutablePointer<SegmentState> {
         unsafe ring.states + Int(segment)
     }
