@@ -8,6 +8,7 @@ public enum RunOption: String, CommandOption {
     case tokenFile = "token-file"
     case allow
     case filter, snaplen, count, duration, pace, capture, tap
+    case busyPoll = "busy-poll"
     case memory
     case segmentSize = "segment-size"
     case hugepages

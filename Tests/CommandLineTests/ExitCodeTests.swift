@@ -39,12 +39,10 @@ struct ExitCodeTests {
         arguments: [
             ["collect"], ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
-            ["run", "--busy-poll"],
             ["run", "--sync", "none"],
             ["run", "--overlap", "drop"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "on"],
-            ["run", "-i", "e", "--to", "null", "--tap", "selective"],
             ["run", "-r", "a", "--to", "h:1,backlog=all"],
         ])
     func later(arguments: [String]) throws {
