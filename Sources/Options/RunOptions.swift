@@ -204,6 +204,10 @@ public struct RunOptions: Sendable {
         {
             throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
         }
+        if let allow = settings.last(.allow), listeners.isEmpty, allow.origin == .commandLine {
+            throw OptionError(
+                "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
+        }
         try checkInputKind(settings)
         try checkTap(settings)
     }

@@ -8,7 +8,7 @@ struct CollectorConnection {
     private let number: Int
     private let challenge: [UInt8]
     /// Everything that came, for the parser of whole streams.
-    private var bytes: [UInt8] = []
+    private(set) var bytes: [UInt8] = []
     /// How much of it has been looked at.
     private var offset = 0
     private var batchStart = 0

@@ -72,6 +72,8 @@ public struct CollectorState: Sendable {
     public var controls: [ControlMessage] = []
     /// What was against docs/format.md.
     public var violations: [String] = []
+    /// Everything that came, by connection.
+    public var streams: [[UInt8]] = []
     /// Identities that were acknowledged or told.
     public var acknowledged: Set<Identity> = []
 
@@ -145,6 +147,7 @@ public final class ReferenceCollector: Sendable {
         } catch {
             known.withLock { $0.violations.append("connection \(number): \(error)") }
         }
+        known.withLock { $0.streams.append(connection.bytes) }
         if manners.forgets {
             known.withLock { state in
                 for identity in connection.unacknowledged where !state.acknowledged.contains(identity) {
