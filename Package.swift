@@ -31,7 +31,8 @@ let package = Package(
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
-        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "Options"]),
+        .library(
+            name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "Reassembly", "SegmentPool", "Options"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -60,10 +61,12 @@ let package = Package(
             plugins: ["BPFObjects"]),
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
+        module("Reassembly", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
-        module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+        module(
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "SegmentPool", "Egress", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
@@ -88,6 +91,7 @@ let package = Package(
         tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
+        tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(

@@ -28,5 +28,6 @@ let package = Package(
         fuzzer("FuzzFragments", "Fragments"),
         fuzzer("FuzzHeaders", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
+        fuzzer("FuzzReassembly", "SpillwayParts"),
     ]
 )

@@ -27,8 +27,8 @@ struct CounterTests {
             #expect(keys.insert(key).inserted, "\(key) twice")
             #expect(!entry.help.isEmpty && !entry.help.contains("\n"))
             #expect(helps.insert(entry.help).inserted, "two counters are explained alike: \(entry.help)")
-            // A reason belongs to what is dropped or filtered, and to nothing else.
-            #expect((entry.reason != nil) == ["dropped", "filtered"].contains(entry.report))
+            // A reason belongs to what is dropped, filtered or not put together, and to nothing else.
+            #expect((entry.reason != nil) == ["dropped", "filtered", "unassembled"].contains(entry.report))
             // Names that the formats of the report and of Prometheus allow, without prefix and suffix.
             for name in [entry.report, entry.metric] + (entry.reason.map { [$0] } ?? []) {
                 #expect(name.wholeMatch(of: /[a-z][a-z_]*[a-z]/) != nil, "\(name)")
@@ -65,6 +65,7 @@ struct CounterTests {
             names(.worker).isSuperset(of: [
                 "received", "received_bytes", "merged", "reassembled", "in_worker", "encoded", "batches",
                 "filtered{expression}", "filtered{own}", "filtered{count}", "dropped{pool_full}",
+                "unassembled{timeout}",
             ]))
         #expect(
             names(.destination).isSuperset(of: [

@@ -53,9 +53,19 @@ SPILLWAY_NO_LOCKS static inline void spillway_copy(void *target, const void *sou
     __builtin_memcpy(target, source, length);
 }
 
+/// memmove(3) under the promise above.
+SPILLWAY_NO_LOCKS static inline void spillway_move(void *target, const void *source, size_t length) {
+    __builtin_memmove(target, source, length);
+}
+
 /// memset(3) under the promise above.
 SPILLWAY_NO_LOCKS static inline void spillway_fill(void *target, int byte, size_t length) {
     __builtin_memset(target, byte, length);
+}
+
+/// memcmp(3) under the promise above.
+SPILLWAY_NO_LOCKS static inline int spillway_compare(const void *left, const void *right, size_t length) {
+    return __builtin_memcmp(left, right, length);
 }
 
 /// Maps anonymous memory; `huge_shift` is 0 for ordinary pages, 21 for 2 MiB, 30 for 1 GiB. NULL on failure (errno).
