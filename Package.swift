@@ -71,7 +71,7 @@ let package = Package(
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
+                "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

@@ -126,8 +126,6 @@ public struct CompletedDatagram: BitwiseCopyable {
     public mutating func take(
         _ stamp: FrameStamp, _ headers: FragmentHeaders, _ bytes: UnsafeRawPointer, arrival: UInt64
     ) -> FragmentVerdict {
-        if headers.isNested { return .pass(.unassembledNested) }
-        if headers.isAtomic { return .pass(.atomicFragments) }
         if let reason = Self.refusal(headers) { return .pass(reason) }
         // More padding than memory: it could never be kept.
         if FrameStore.blocks(for: stamp.captured) > store.count { return .pass(.unassembledMemoryFull) }
@@ -143,9 +141,12 @@ public struct CompletedDatagram: BitwiseCopyable {
         return add(to: number)
     }
 
-    /// Why a fragment cannot be a part of any datagram, if that is so; hosts throw it away alone.
-    @_noLocks @inline(__always)
-    private static func refusal(_ headers: FragmentHeaders) -> Counter? {
+    /// Why a fragment goes on alone, if that is so: it is whole, or can be no part of any datagram, so that hosts throw it
+    /// away alone.
+    @_noLocks
+    public static func refusal(_ headers: FragmentHeaders) -> Counter? {
+        if headers.isNested { return .unassembledNested }
+        if headers.isAtomic { return .atomicFragments }
         if headers.dataLength <= 0 { return .unassembledEmpty }
         if headers.isCut { return .unassembledCut }
         let header = headers.version == 4 ? headers.dataStart - headers.networkOffset : 0

@@ -19,6 +19,7 @@ final class RelayRun: Sendable {
     let outputs: Outputs
     let placement: Placement
     let limits: EgressLimits
+    let fragments: FragmentPlan
     let budget: MemoryBudget
     let pool: SegmentPool
     let registry: InterfaceRegistry
@@ -52,9 +53,10 @@ final class RelayRun: Sendable {
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         self.limits = limits
+        fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)
         let budget = try MemoryBudget(
             options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
-            limits: limits)
+            limits: limits, fragments: fragments)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in

@@ -16,6 +16,7 @@ struct WorkerThread: ~Copyable {
     /// idle sensor leaves its core alone.
     private static var spins: Int { @_noLocks get { 200 } }
     private static var nap: UInt64 { @_noLocks get { 50_000 } }
+    private static var napsBetweenPauses: Int { @_noLocks get { 400 } }
 
     init(
         ring: consuming ByteRingConsumer, worker: consuming Worker, inputEnded: StopFlag,
@@ -37,7 +38,9 @@ struct WorkerThread: ~Copyable {
             switch drain() {
             case .some: empty = 0
             case .held: Clock.sleep(nanoseconds: Self.nap)
-            case .none where isOver: return worker.finish()
+            case .none where isOver:
+                if worker.finish() { return }
+                Clock.sleep(nanoseconds: Self.nap)
             case .none:
                 empty += 1
                 wait(empty)
@@ -56,16 +59,13 @@ struct WorkerThread: ~Copyable {
         worker.beginBurst()
         var count = 0
         while count < Self.burst, let entry = unsafe ring.peek() {
-            let packet = unsafe Arrived(
-                time: entry.load(as: UInt64.self), interface: entry.load(fromByteOffset: 8, as: UInt32.self),
-                captured: entry.load(fromByteOffset: 12, as: UInt32.self),
-                original: entry.load(fromByteOffset: 16, as: UInt32.self))
+            let packet = unsafe Arrived(entry: entry)
             // A reader that is to wait waits here: the ring fills up behind it and holds the capture thread back.
-            guard unsafe worker.take(packet, entry + PacketSink.headerBytes) else {
+            guard unsafe worker.take(packet, entry + Arrived.entryBytes) else {
                 ring.release()
                 return count > 0 ? .some : .held
             }
-            ring.consume(roundUp(PacketSink.headerBytes + Int(packet.captured), 8))
+            ring.consume(packet.entryByteCount)
             count += 1
         }
         ring.release()
@@ -74,7 +74,8 @@ struct WorkerThread: ~Copyable {
 
     @_noLocks private mutating func wait(_ empty: Int) {
         if empty < Self.spins { return spillway_cpu_relax() }
-        if empty == Self.spins + 2, !worker.isEmpty { worker.pause() }
+        // Again and again in a long pause: unfinished datagrams grow old in it.
+        if (empty - Self.spins - 2) % Self.napsBetweenPauses == 0, !worker.isEmpty { worker.pause() }
         Clock.sleep(nanoseconds: Self.nap)
     }
 }

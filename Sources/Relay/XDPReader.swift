@@ -77,7 +77,7 @@ struct XDPReader: ~Copyable {
         let lost = counters.value(.captured) &- queue.readCount &- queue.losses().packets
         counters.set(.droppedRedirect, lost)
         counters.publish()
-        sink.finish()
+        sink.finish(stops)
         return problem
     }
 
@@ -105,9 +105,9 @@ struct XDPReader: ~Copyable {
             Clock.sleep(nanoseconds: nap)
             return false
         }
-        if emptyTurns == Self.naps + 1 { sink.pause() }
+        sink.pause()
         var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
-        let status = unsafe poll(&descriptor, 1, 100)
+        let status = unsafe poll(&descriptor, 1, sink.longestSleep)
         let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
         guard status == 0 || isTroubled else { return false }
         if case .removed = interface.condition { return true }

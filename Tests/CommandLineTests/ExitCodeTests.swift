@@ -44,7 +44,7 @@ struct ExitCodeTests {
             ["run", "--overlap", "drop"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
             ["run", "--ack-window", "4M"], ["run", "--reassign-after", "30s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
-            ["run", "-r", "a", "--to", "null", "--reassemble", "on"],
+            ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
             ["run", "-i", "e", "--to", "null", "--tap", "selective"],
             ["run", "-r", "a", "--to", "h:1,ack=none"],
         ])
