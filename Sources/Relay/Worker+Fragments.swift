@@ -8,9 +8,10 @@ extension Worker {
     /// Encodes a packet, or keeps it if it is a fragment, until its datagram is complete.
     @_noLocks @inline(__always)
     mutating func reassemble(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Outcome {
-        if unsafe !reassembler.pointee.isEmpty {
+        if mayHold {
             unsafe reassembler.pointee.advance(stamp: packet.time, arrival: arrival)
             guard drainLeaving() else { return .refused }
+            mayHold = unsafe !reassembler.pointee.isEmpty
         }
         if unsafe FragmentHeaders.isSurelyWhole(bytes, captured: packet.captured, linkType: filter.linkType) {
             return unsafe encode(packet, bytes)
@@ -47,6 +48,7 @@ extension Worker {
     ) -> Outcome {
         let stamp = FrameStamp(
             time: packet.time, interface: packet.interface, captured: packet.captured, original: packet.original)
+        mayHold = true
         while true {
             let verdict = unsafe reassembler.pointee.take(stamp, headers, bytes, arrival: arrival)
             switch verdict {

@@ -47,6 +47,8 @@ struct WorkerRules: Sendable {
     /// The time of the present burst, UTC.
     var arrival: UInt64 = 0
     let reassembler: UnsafeMutablePointer<Reassembler>
+    /// Whether there may be unfinished datagrams, so that nearly every packet needs to look no further.
+    var mayHold = false
     var exchange: FragmentExchange
 
     /// - Parameters:

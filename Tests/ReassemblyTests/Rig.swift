@@ -171,3 +171,5 @@ struct Seeded: RandomNumberGenerator {
     /// A number below `bound`.
     mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }
+
+typealias Sample = DatagramSample

@@ -1,47 +1,54 @@
-import TestSupport
-
 /// A datagram and its fragments, made by the rules of RFC 791 and RFC 8200, apart from the code under test.
-struct Sample {
-    var version = 4
-    var data: [UInt8]
-    var identification: UInt32 = 0x1234
-    var protocolNumber: UInt8 = 17
-    var source: UInt8 = 1
-    var destination: UInt8 = 2
+public struct DatagramSample: Sendable {
+    /// 4 or 6.
+    public var version = 4
+    /// What the datagram carries.
+    public var data: [UInt8]
+    /// What its fragments share.
+    public var identification: UInt32 = 0x1234
+    /// The protocol above.
+    public var protocolNumber: UInt8 = 17
+    /// The last byte of the source address.
+    public var source: UInt8 = 1
+    /// The last byte of the destination address.
+    public var destination: UInt8 = 2
     /// IPv4 options, which every fragment has.
-    var options: [UInt8] = []
+    public var options: [UInt8] = []
     /// IPv6 extension headers before the fragment header: type and body.
-    var extensions: [(type: UInt8, body: [UInt8])] = []
+    public var extensions: [(type: UInt8, body: [UInt8])] = []
     /// What stands around the IP packet.
-    var link: @Sendable ([UInt8], Int) -> [UInt8] = { packet, version in
+    public var link: @Sendable ([UInt8], Int) -> [UInt8] = { packet, version in
         PacketBuilder.ethernet(packet, type: version == 4 ? 0x0800 : 0x86DD)
     }
 
-    init(_ data: [UInt8], version: Int = 4) { (self.data, self.version) = (data, version) }
+    /// A datagram with this data.
+    public init(_ data: [UInt8], version: Int = 4) { (self.data, self.version) = (data, version) }
 
     /// Bytes that differ from each other, for a datagram of this size.
-    init(size: Int, version: Int = 4) { self.init(sampleBytes(size, seed: size), version: version) }
+    public init(size: Int, version: Int = 4) { self.init(sampleBytes(size, seed: size), version: version) }
 
     /// One fragment, made of any bytes: `from..<to` of the data unless `bytes` says otherwise.
-    func fragment(_ from: Int, _ to: Int, more: Bool? = nil, bytes: [UInt8]? = nil) -> [UInt8] {
+    public func fragment(_ from: Int, _ to: Int, more: Bool? = nil, bytes: [UInt8]? = nil) -> [UInt8] {
         let part = bytes ?? Array(data[from..<to])
         let more = more ?? (to < data.count)
         return link(packet(part, offset: from, more: more, isFragment: true), version)
     }
 
     /// Fragments that begin and end at these places.
-    func fragments(at cuts: [Int]) -> [[UInt8]] {
+    public func fragments(at cuts: [Int]) -> [[UInt8]] {
         zip([0] + cuts, cuts + [data.count]).map { fragment($0, $1) }
     }
 
     /// Fragments of so much data each.
-    func fragments(of size: Int) -> [[UInt8]] { fragments(at: Array(stride(from: size, to: data.count, by: size))) }
+    public func fragments(of size: Int) -> [[UInt8]] {
+        fragments(at: Array(stride(from: size, to: data.count, by: size)))
+    }
 
     /// What must come out: the datagram in one packet.
-    var whole: [UInt8] { whole(data) }
+    public var whole: [UInt8] { whole(data) }
 
     /// The datagram with other bytes.
-    func whole(_ bytes: [UInt8]) -> [UInt8] {
+    public func whole(_ bytes: [UInt8]) -> [UInt8] {
         link(packet(bytes, offset: 0, more: false, isFragment: false), version)
     }
 
@@ -71,7 +78,7 @@ struct Sample {
 }
 
 /// An IPv4 packet with the right header checksum (RFC 1071).
-func withChecksum(_ packet: [UInt8]) -> [UInt8] {
+public func withChecksum(_ packet: [UInt8]) -> [UInt8] {
     var packet = packet
     let header = Int(packet[0] & 15) * 4
     (packet[10], packet[11]) = (0, 0)
@@ -82,7 +89,7 @@ func withChecksum(_ packet: [UInt8]) -> [UInt8] {
 }
 
 /// All orders of the numbers below `count`.
-func orders(of count: Int) -> [[Int]] {
+public func orders(of count: Int) -> [[Int]] {
     if count == 0 { return [[]] }
     return orders(of: count - 1).flatMap { order in
         (0..<count).map { place in
