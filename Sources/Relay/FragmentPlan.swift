@@ -13,7 +13,7 @@ struct FragmentPlan {
     let seed = HashSeed.random()
 
     /// The least and the greatest ring between two workers.
-    private static let ringLimits = 16 << 10...256 << 10
+    private static let ringLimits = 16 << 10...2 << 20
 
     init(options: RelayOptions, lanes: Int, interfaces: LiveInterfaces) throws(RelayError) {
         let places = interfaces.lanes.map(\.interface)

@@ -92,7 +92,7 @@ struct Stream {
         if block.count == end + 4 { return 1 }
         let options = Self.options(block, from: end)
         let words = String(decoding: options[1] ?? [], as: UTF8.self).split(separator: " ")
-        let length = (options[1]?.count ?? 0) + 3 & ~3
+        let length = ((options[1]?.count ?? 0) + 3) / 4 * 4
         guard options.count == 1, block.count == end + 4 + length + 4 + 4, block.word(end + 4 + length) == 0,
             words.count == 4, words[0] == "reassembled", words[1] == "from", words[3] == "fragments",
             let count = Int(words[2]), count > 1
