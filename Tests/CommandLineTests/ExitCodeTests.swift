@@ -41,7 +41,7 @@ struct ExitCodeTests {
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
             ["run", "--token-file", "x"], ["run", "--allow", "::/0"], ["run", "--busy-poll"],
             ["run", "--sync", "none"],
-            ["run", "--overlap", "drop"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
+            ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
             ["run", "--ack-window", "4M"], ["run", "--reassign-after", "30s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],

@@ -124,7 +124,7 @@ struct FragmentLiveTests {
             }
             let result = try stop(running)
             result.expect(exits: 0)
-            let report = try expectLedger(result, captured: frames.count + 1)
+            let report = try expectLedger(result)
             try reader.waitForEnd()
             let stream = try Stream(reader.streams[0])
             let header = 14 + (version == 4 ? 20 : 40) + 8

@@ -109,7 +109,7 @@ struct FragmentTests {
         #expect(try report.count("merged") == UInt64(merged))
         #expect(try report.count("reassembled") == UInt64(expected.result.count { $0.frames > 1 }))
         let reasons = report.reasons("unassembled").filter { $0.value > 0 }
-        #expect(Set(reasons.keys) == ["overlap", "end"])
+        #expect(Set(reasons.keys).subtracting(["memory_full"]) == ["overlap", "end"])
         #expect(try report.count("fragments") > 1000 && report.count("duplicate_fragments") > 100)
     }
 

@@ -120,10 +120,13 @@ struct CounterTests {
         let thread = try PinnedThread(name: "writer", cpus: nil) {
             var amount: UInt64 = 1
             while !stop.isSet {
-                amount = amount % 1000 + 1
-                counters.add(first, amount)
-                counters.add(.inMemory, amount)
-                counters.add(last, amount)
+                // As in a worker, more is counted than published, so that there are moments at which a snapshot succeeds.
+                for _ in 0..<50 {
+                    amount = amount % 1000 + 1
+                    counters.add(first, amount)
+                    counters.add(.inMemory, amount)
+                    counters.add(last, amount)
+                }
                 counters.publish()
             }
         }

@@ -25,23 +25,26 @@ import SegmentPool
     private static var wholeFrames: Int { @_noLocks get { 1024 } }
 
     init(fragments: Int, size: Int, together: Int) throws(SystemError) {
-        (self.fragments, self.size, self.together) = (fragments, size, together)
         let pool = try SegmentPool(segmentBytes: 2 << 20, count: Self.segments, pages: .auto, node: nil)
         let ring = try SPSCRing<UInt32>(capacity: 2 * Self.segments)
         let registry = try InterfaceRegistry()
         _ = registry.register(StreamBlocks.interface(InterfaceLabel(linkType: 1)))
-        counters = try Counters()
+        let counted = try Counters()
+        let wake = try WakeSignal()
         let settings = ReassemblySettings()
         let memory = try MemoryRegion(byteCount: settings.memory, pages: .auto)
-        unsafe reassembler = Reassembler(settings, memory: memory.base, seed: .random(), counters: counters)
+        let areas = try (
+            MemoryRegion(byteCount: fragments * together * 2048, pages: .auto),
+            MemoryRegion(byteCount: Self.wholeFrames * 2048, pages: .auto), MemoryRegion(byteCount: 4 << 20, pages: .auto)
+        )
+        (self.fragments, self.size, self.together) = (fragments, size, together)
+        counters = counted
+        unsafe reassembler = Reassembler(settings, memory: memory.base, seed: .random(), counters: counted)
         writer = BatchWriter(
             pool: pool, free: ring.makeConsumer(), limits: BatchLimits(time: .max), run: RunIdentity(low: 1, high: 2),
-            worker: 0, interfaces: registry.view, counters: counters, wake: try WakeSignal())
+            worker: 0, interfaces: registry.view, counters: counted, wake: wake)
         free = ring.makeProducer()
-        let area = try MemoryRegion(byteCount: fragments * together * 2048, pages: .auto)
-        unsafe frames = area.base
-        unsafe whole = try MemoryRegion(byteCount: Self.wholeFrames * 2048, pages: .auto).base
-        unsafe target = try MemoryRegion(byteCount: 4 << 20, pages: .auto).base
+        unsafe (frames, whole, target) = (areas.0.base, areas.1.base, areas.2.base)
         unsafe lengths = .allocate(capacity: fragments)
         let data = (size - 34) & ~7
         for number in 0..<fragments {
@@ -87,6 +90,15 @@ import SegmentPool
         free.publish()
     }
 
+    /// So many datagrams of one kind of traffic, or as many packets as they would be.
+    mutating func pass(_ datagrams: Int, _ traffic: String, intoMemory: Bool) {
+        switch traffic {
+        case "off": passWhole(datagrams * fragments, looking: false)
+        case "whole": passWhole(datagrams * fragments, looking: true)
+        default: reassemble(datagrams, intoMemory: intoMemory)
+        }
+    }
+
     /// Encodes whole packets, looking for fragments among them or not.
     @_noLocks @inline(never)
     mutating func passWhole(_ packets: Int, looking: Bool) {
@@ -121,7 +133,7 @@ import SegmentPool
                     let frame = unsafe frames + (number &* together &+ place) &* 2048
                     let name = UInt16(truncatingIfNeeded: identification &+ UInt32(truncatingIfNeeded: place))
                     unsafe frame.storeBytes(of: name, toByteOffset: 18, as: UInt16.self)
-                    unsafe take(frame, unsafe lengths[number], intoMemory)
+                    unsafe take(frame, lengths[number], intoMemory)
                     place &+= 1
                 }
                 number &+= 1
@@ -134,7 +146,7 @@ import SegmentPool
 
     @_noLocks @inline(__always)
     private mutating func take(_ frame: UnsafeMutableRawPointer, _ length: UInt32, _ intoMemory: Bool) {
-        let frame = unsafe UnsafeRawPointer(frame)
+        let frame = UnsafeRawPointer(frame)
         time &+= 100
         if !reassembler.isEmpty { reassembler.advance(stamp: time, arrival: time) }
         if unsafe FragmentHeaders.isSurelyWhole(frame, captured: length, linkType: 1) { return }

@@ -20,20 +20,17 @@ if cpu >= 0 { try CPUSet([cpu]).pinCurrentThread() }
 
 var run = try ReassemblyRun(fragments: fragments, size: size, together: together)
 let intoMemory = options.text("sink") == "memory"
-func pass(_ datagrams: Int) {
-    switch options.text("traffic") ?? "fragments" {
-    case "off": run.passWhole(datagrams * fragments, looking: false)
-    case "whole": run.passWhole(datagrams * fragments, looking: true)
-    case "fragments": run.reassemble(datagrams, intoMemory: intoMemory)
-    case let other: Options.stop("--traffic: \(other) is not off, whole or fragments")
-    }
+let traffic = options.text("traffic") ?? "fragments"
+guard ["off", "whole", "fragments"].contains(traffic) else {
+    Options.stop("--traffic: \(traffic) is not off, whole or fragments")
 }
-pass(max(datagrams / 10, together) / together * together)
+let warmUp = max(datagrams / 10, together) / together * together
+run.pass(warmUp, traffic, intoMemory: intoMemory)
 let before = run.made
 let (wall, thread) = (Clock.monotonic(), Clock.threadCPU())
-pass(datagrams)
+run.pass(datagrams, traffic, intoMemory: intoMemory)
 let (wallUsed, threadUsed) = (Clock.monotonic() - wall, Clock.threadCPU() - thread)
-if options.text("traffic") ?? "fragments" == "fragments" {
+if traffic == "fragments" {
     guard run.made - before == UInt64(datagrams) else { Options.stop("\(run.made - before) datagrams were made") }
 }
 let packets = datagrams * fragments
