@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "reassembly_dpdk: --together divides %d, --fragments up to %d\n", turn, most_fragments);
         return 64;
     }
-    char *eal[] = {"bench", "-l", (char *)cpu, "--no-huge", "--no-pci", "--in-memory", "-m", "256", "--log-level", "4",
+    char *eal[] = {(char *)"bench", (char *)"-l", (char *)cpu, "--no-huge", "--no-pci", "--no-shconf", "-m", "256", "--log-level", "4",
                    "--no-telemetry"};
     if (rte_eal_init(sizeof eal / sizeof *eal, eal) < 0) return 70;
     struct rte_mempool *pool =

@@ -1,3 +1,4 @@
+internal import CMachine
 public import Machine
 public import Pcapng
 
@@ -131,6 +132,8 @@ public struct CompletedDatagram: BitwiseCopyable {
         if FrameStore.blocks(for: stamp.captured) > store.count { return .pass(.unassembledMemoryFull) }
         advance(stamp: stamp.time, arrival: arrival)
         if !leavers.isEmpty { return .makeRoom }
+        // The frame is copied in a moment; until then its datagram is looked for.
+        unsafe spillway_prefetch(bytes, min(Int(stamp.captured), 2048))
         let extent = Extent(
             UInt16(truncatingIfNeeded: headers.offset), UInt16(truncatingIfNeeded: headers.offset + headers.dataLength))
         let key = DatagramKey(headers, interface: stamp.interface)

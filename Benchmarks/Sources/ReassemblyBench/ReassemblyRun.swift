@@ -18,11 +18,15 @@ import SegmentPool
     private let together: Int
     private let size: Int
     private var identification: UInt32 = 0
+    /// As in the worker: whether there may be unfinished datagrams.
+    private var mayHold = false
     private var time: UInt64 = 1_700_000_000_000_000_000
 
     private static var segments: Int { @_noLocks get { 64 } }
-    /// Frames of 2048 bytes are used round and round, as in a receive ring.
-    private static var wholeFrames: Int { @_noLocks get { 1024 } }
+    /// Datagrams whose frames lie ready; they come round and round, and do not stay in the nearest cache.
+    private static var turn: Int { @_noLocks get { 1024 } }
+    /// Frames of 2048 bytes of whole packets, as in a receive ring.
+    private static var wholeFrames: Int { @_noLocks get { 4096 } }
 
     init(fragments: Int, size: Int, together: Int) throws(SystemError) {
         let pool = try SegmentPool(segmentBytes: 2 << 20, count: Self.segments, pages: .auto, node: nil)
@@ -34,7 +38,7 @@ import SegmentPool
         let settings = ReassemblySettings()
         let memory = try MemoryRegion(byteCount: settings.memory, pages: .auto)
         let areas = try (
-            MemoryRegion(byteCount: fragments * together * 2048, pages: .auto),
+            MemoryRegion(byteCount: fragments * Self.turn * 2048, pages: .auto),
             MemoryRegion(byteCount: Self.wholeFrames * 2048, pages: .auto), MemoryRegion(byteCount: 4 << 20, pages: .auto)
         )
         (self.fragments, self.size, self.together) = (fragments, size, together)
@@ -49,10 +53,10 @@ import SegmentPool
         let data = (size - 34) & ~7
         for number in 0..<fragments {
             unsafe lengths[number] = UInt32(34 + data)
-            for place in 0..<together {
-                let frame = unsafe frames + (number * together + place) * 2048
+            for place in 0..<Self.turn {
+                let frame = unsafe frames + (place * fragments + number) * 2048
                 unsafe Self.write(
-                    frame, data: data, offset: number * data, more: number + 1 < fragments, place: place)
+                    frame, data: data, offset: number * data, more: number + 1 < fragments, place: place % together)
             }
         }
         for place in 0..<Self.wholeFrames {
@@ -108,7 +112,7 @@ import SegmentPool
             let frame = unsafe UnsafeRawPointer(whole + (number & (Self.wholeFrames - 1)) * 2048)
             time &+= 100
             if looking {
-                if !reassembler.isEmpty { return }
+                if mayHold { return }
                 if unsafe !FragmentHeaders.isSurelyWhole(frame, captured: length, linkType: 1) { return }
             }
             while unsafe !writer.append(
@@ -130,7 +134,8 @@ import SegmentPool
             while number < fragments {
                 var place = 0
                 while place < together {
-                    let frame = unsafe frames + (number &* together &+ place) &* 2048
+                    let datagram = (done &+ place) & (Self.turn &- 1)
+                    let frame = unsafe frames + (datagram &* fragments &+ number) &* 2048
                     let name = UInt16(truncatingIfNeeded: identification &+ UInt32(truncatingIfNeeded: place))
                     unsafe frame.storeBytes(of: name, toByteOffset: 18, as: UInt16.self)
                     unsafe take(frame, lengths[number], intoMemory)
@@ -148,9 +153,13 @@ import SegmentPool
     private mutating func take(_ frame: UnsafeMutableRawPointer, _ length: UInt32, _ intoMemory: Bool) {
         let frame = UnsafeRawPointer(frame)
         time &+= 100
-        if !reassembler.isEmpty { reassembler.advance(stamp: time, arrival: time) }
+        if mayHold {
+            reassembler.advance(stamp: time, arrival: time)
+            mayHold = !reassembler.isEmpty
+        }
         if unsafe FragmentHeaders.isSurelyWhole(frame, captured: length, linkType: 1) { return }
         guard let headers = unsafe FragmentHeaders(frame, captured: Int(length), linkType: 1) else { return }
+        mayHold = true
         let stamp = FrameStamp(time: time, interface: 0, captured: length, original: length)
         guard case .complete(let datagram) = unsafe reassembler.take(stamp, headers, frame, arrival: time) else { return }
         if intoMemory {
