@@ -55,7 +55,7 @@ public struct FrameStamp: BitwiseCopyable, Sendable {
     /// A block: its head (the number of the next block, then the frame's description) and bytes of the frame.
     static var blockBytes: Int { @_noLocks @inline(__always) get { headBytes + dataBytes } }
     private static var headBytes: Int { @_noLocks @inline(__always) get { 64 } }
-    private static var dataBytes: Int { @_noLocks @inline(__always) get { 512 } }
+    private static var dataBytes: Int { @_noLocks @inline(__always) get { 768 } }
     private static var frameOffset: Int { @_noLocks @inline(__always) get { 8 } }
 
     /// - Parameter memory: `count` blocks, aligned to 8 and used by nobody else from now on.

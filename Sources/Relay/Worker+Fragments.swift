@@ -55,6 +55,7 @@ extension Worker {
             case .held:
                 // What others left behind is written now or, where the reader waits, before the next packet.
                 _ = drainLeaving()
+                writer.anticipate(from: Int(headers.offset), count: Int(packet.captured))
                 return .taken
             case .makeRoom:
                 guard drainLeaving() else { return .refused }

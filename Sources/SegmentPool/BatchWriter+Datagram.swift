@@ -1,8 +1,17 @@
+internal import CMachine
 internal import Pcapng
 
 /// Records whose packet the caller puts together in place: fragments that become a datagram, and frames that do not lie in
 /// one piece.
 extension BatchWriter {
+    /// A part of a packet will probably be written soon, so far behind the cursor: the memory there, which was written long
+    /// ago, is fetched meanwhile. A guess that is wrong costs little, for something will be written there.
+    @_noLocks @inline(__always)
+    public func anticipate(from offset: Int, count: Int) {
+        let room = unsafe limit - UnsafeMutableRawPointer(cursor) - offset
+        if room > 0 { unsafe spillway_prefetch_for_writing(cursor + offset, min(min(count, room), 2048)) }
+    }
+
     /// Room for the record of a packet with up to `captured` bytes, made from `fragments` frames; returns where the packet's
     /// bytes go, or nil if there is no free segment. `commit` ends it; until then nothing else may be written.
     @_noLocks

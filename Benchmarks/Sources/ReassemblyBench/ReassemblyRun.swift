@@ -161,7 +161,10 @@ import SegmentPool
         guard let headers = unsafe FragmentHeaders(frame, captured: Int(length), linkType: 1) else { return }
         mayHold = true
         let stamp = FrameStamp(time: time, interface: 0, captured: length, original: length)
-        guard case .complete(let datagram) = unsafe reassembler.take(stamp, headers, frame, arrival: time) else { return }
+        guard case .complete(let datagram) = unsafe reassembler.take(stamp, headers, frame, arrival: time) else {
+            if !intoMemory { writer.anticipate(from: Int(headers.offset), count: Int(length)) }
+            return
+        }
         if intoMemory {
             // Where the datagrams go changes, as it does in a segment.
             unsafe reassembler.writeCompleted(to: target + Int(identification & 31) << 17)

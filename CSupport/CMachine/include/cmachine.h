@@ -63,6 +63,11 @@ SPILLWAY_NO_LOCKS static inline void spillway_prefetch(const void *start, size_t
     for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((const char *)start + offset, 0, 3);
 }
 
+/// Asks for memory that will be written soon. It never faults.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_for_writing(void *start, size_t length) {
+    for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((char *)start + offset, 1, 3);
+}
+
 /// memset(3) under the promise above.
 SPILLWAY_NO_LOCKS static inline void spillway_fill(void *target, int byte, size_t length) {
     __builtin_memset(target, byte, length);
