@@ -133,7 +133,7 @@ public struct CompletedDatagram: BitwiseCopyable {
         advance(stamp: stamp.time, arrival: arrival)
         if !leavers.isEmpty { return .makeRoom }
         // The frame is copied in a moment; until then its datagram is looked for.
-        unsafe spillway_prefetch(bytes, min(Int(stamp.captured), 2048))
+        unsafe spillway_prefetch_range(bytes, min(Int(stamp.captured), 2048))
         let extent = Extent(
             UInt16(truncatingIfNeeded: headers.offset), UInt16(truncatingIfNeeded: headers.offset + headers.dataLength))
         let key = DatagramKey(headers, interface: stamp.interface)

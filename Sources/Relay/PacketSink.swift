@@ -24,7 +24,7 @@ internal import Machine
     }
 
     /// Puts one packet; false if there is no room for it.
-    @_noLocks mutating func put(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
+    @_noLocks @inline(__always) mutating func put(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
         if let worker = unsafe worker { return unsafe worker.pointee.take(packet, bytes) }
         let length = packet.entryByteCount
         guard let target = unsafe ring!.pointee.reserve(length) else { return false }
@@ -35,7 +35,7 @@ internal import Machine
 
     /// A burst ends: what was put becomes visible.
     @_noLocks mutating func endBurst() {
-        if let ring = unsafe ring { unsafe ring.pointee.publish() }
+        if let worker = unsafe worker { unsafe worker.pointee.endBurst() } else { unsafe ring!.pointee.publish() }
     }
 
     /// The input pauses.

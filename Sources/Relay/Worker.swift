@@ -76,8 +76,11 @@ struct WorkerRules: Sendable {
         publish()
     }
 
+    /// A burst ends: what it filled is announced.
+    @_noLocks mutating func endBurst() { writer.announce(urgently: false) }
+
     /// Takes one packet. False, with nothing counted, if there is no room and the reader is to wait.
-    @_noLocks mutating func take(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
+    @_noLocks @inline(__always) mutating func take(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
         if rules.excludesOwn, unsafe own.matches(bytes, captured: Int(packet.captured), linkType: filter.linkType) {
             counters.add(.filteredOwn)
         } else if unsafe !filter.matches(bytes, captured: packet.captured, original: packet.original) {
@@ -145,6 +148,7 @@ struct WorkerRules: Sendable {
         takeIncoming()
         ageFragments()
         writer.flush()
+        writer.announce(urgently: true)
         publish()
     }
 
@@ -157,6 +161,7 @@ struct WorkerRules: Sendable {
             return false
         }
         writer.seal()
+        writer.announce(urgently: true)
         publish()
         return true
     }

@@ -9,7 +9,7 @@ extension BatchWriter {
     @_noLocks @inline(__always)
     public func anticipate(from offset: Int, count: Int) {
         let room = unsafe limit - UnsafeMutableRawPointer(cursor) - offset
-        if room > 0 { unsafe spillway_prefetch_for_writing(cursor + offset, min(min(count, room), 2048)) }
+        if room > 0 { unsafe spillway_prefetch_range_to_write(cursor + offset, min(min(count, room), 2048)) }
     }
 
     /// Room for the record of a packet with up to `captured` bytes, made from `fragments` frames; returns where the packet's

@@ -59,14 +59,18 @@ SPILLWAY_NO_LOCKS static inline void spillway_move(void *target, const void *sou
 }
 
 /// Asks for memory that will be read soon. It never faults.
-SPILLWAY_NO_LOCKS static inline void spillway_prefetch(const void *start, size_t length) {
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_range(const void *start, size_t length) {
     for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((const char *)start + offset, 0, 3);
 }
 
 /// Asks for memory that will be written soon. It never faults.
-SPILLWAY_NO_LOCKS static inline void spillway_prefetch_for_writing(void *start, size_t length) {
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_range_to_write(void *start, size_t length) {
     for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((char *)start + offset, 1, 3);
 }
+
+/// Has the cache fetch the line of an address that will be read, or written, soon. Any address will do.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch(const void *address) { __builtin_prefetch(address, 0); }
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_to_write(const void *address) { __builtin_prefetch(address, 1); }
 
 /// memset(3) under the promise above.
 SPILLWAY_NO_LOCKS static inline void spillway_fill(void *target, int byte, size_t length) {
