@@ -33,7 +33,9 @@ let package = Package(
         // For the packages Benchmarks and Fuzz.
         .library(
             name: "SpillwayParts",
-            targets: ["Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Options"]),
+            targets: [
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -63,6 +65,7 @@ let package = Package(
             plugins: ["BPFObjects"]),
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
+        module("Reassembly", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Transfer", "CMachine", "Machine", "Pcapng"),
         module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
@@ -70,15 +73,16 @@ let package = Package(
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module(
-            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "Tokens", "SegmentPool", "Egress",
-            "Telemetry"),
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "Egress", "Telemetry"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry", "Tokens",
+                "Collector", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool", "Telemetry",
+                "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -98,6 +102,7 @@ let package = Package(
         tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
+        tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
         tests("TransferTests", "Transfer", "Pcapng"),
         tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),

@@ -30,5 +30,6 @@ let package = Package(
         fuzzer("FuzzFragments", "Fragments"),
         fuzzer("FuzzHeaders", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
+        fuzzer("FuzzReassembly", "SpillwayParts"),
     ]
 )

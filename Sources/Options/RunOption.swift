@@ -20,7 +20,9 @@ public enum RunOption: String, CommandOption {
     case batchSize = "batch-size"
     case batchTime = "batch-time"
     case batchPackets = "batch-packets"
-    case reassemble
+    case reassemble, overlap
+    case fragmentTimeout = "fragment-timeout"
+    case fragmentMemory = "fragment-memory"
     case onFull = "on-full"
     case drainTimeout = "drain-timeout"
     case metrics, report

@@ -60,6 +60,19 @@ public struct RunOptions: Sendable {
         case dropNewest = "drop-newest"
     }
 
+    /// Whether fragments are put together.
+    public enum Reassembly: String, Sendable, CaseIterable {
+        case on
+        case off
+    }
+
+    /// What becomes of datagrams whose fragments overlap.
+    public enum Overlap: String, Sendable, CaseIterable {
+        case drop, first, last, bsd
+        case bsdRight = "bsd-right"
+        case linux, windows, solaris
+    }
+
     /// The placement of threads, in ascending CPU numbers.
     public struct Placement: Sendable, Equatable {
         /// CPUs of capture threads.
@@ -124,6 +137,14 @@ public struct RunOptions: Sendable {
     public var batchTime: UInt64?
     /// Packets of a batch at most.
     public var batchPackets: UInt32?
+    /// Whether fragments are put together.
+    public var reassemble: Reassembly?
+    /// What becomes of datagrams whose fragments overlap.
+    public var overlap: Overlap?
+    /// Nanoseconds a fragment waits for the others of its datagram.
+    public var fragmentTimeout: UInt64?
+    /// Bytes for fragments that wait.
+    public var fragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull: OnFull?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
@@ -162,11 +183,14 @@ public struct RunOptions: Sendable {
         batchSize = try settings.size(.batchSize, 256...(segmentSize ?? 2 << 20))
         batchTime = try settings.time(.batchTime, least: 1)
         batchPackets = try settings.count(.batchPackets, 1...UInt64(UInt32.max)).map(UInt32.init)
+        reassemble = try settings.choice(.reassemble)
+        overlap = try settings.choice(.overlap)
+        fragmentTimeout = try settings.time(.fragmentTimeout, least: 1)
+        fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
         onFull = try settings.choice(.onFull)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
-        try settings.checkOnlyValue(.reassemble, "off")
         try checkTogether(settings)
     }
 

@@ -10,7 +10,8 @@ extension LayeredSettings {
     }
 
     func size(_ option: Option, _ range: ClosedRange<Int>) throws(OptionError) -> Int? {
-        let bounds = range.upperBound == Int.max ? "" : ", from \(range.lowerBound) to \(range.upperBound) bytes"
+        let least = range.lowerBound > 1 ? ", at least \(range.lowerBound) bytes" : ""
+        let bounds = range.upperBound == Int.max ? least : ", from \(range.lowerBound) to \(range.upperBound) bytes"
         return try value(option, "a size such as 512M (bytes, or K, M, G, T: powers of 1024)\(bounds)") { text in
             Values.size(text).flatMap { range.contains($0) ? $0 : nil }
         }

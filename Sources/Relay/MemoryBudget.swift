@@ -37,7 +37,7 @@ struct MemoryBudget {
 
     init(
         options: RelayOptions, lanes: [Placement.Lane], interfaces: LiveInterfaces, plans: [DestinationPlan],
-        limits: EgressLimits
+        limits: EgressLimits, fragments: FragmentPlan
     ) throws(RelayError) {
         let pipelined = lanes.count { !$0.isMerged }
         var terms: [Term] = []
@@ -54,6 +54,7 @@ struct MemoryBudget {
         }
         add(interfaces.lanes.isEmpty ? CaptureFile.bufferBytes : 0, "buffer of the capture file being read")
         add(pipelined * Self.ringBytes, "fast rings, \(pipelined) x \(Self.ringBytes >> 20) MiB")
+        terms += fragments.terms(lanes: lanes.count)
         add(InterfaceRegistry.byteCount + InterfaceMap.byteCount, "interface descriptions of the run")
         add(OwnTraffic.byteCount, "addresses of our own connections")
         add(EgressSetup.byteCount(plans, limits), "buffers of all connections, the readers' places included")

@@ -1,4 +1,5 @@
 public import Machine
+public import Reassembly
 public import SegmentPool
 
 /// A TCP address as people write it: `192.0.2.7:57012`, `[2001:db8::7]:57012`, `host.example:57012`.
@@ -183,6 +184,19 @@ public struct RelayOptions: Sendable {
     public var controlCPUs: CPUSet?
     /// When a batch closes.
     public var batch = BatchLimits()
+    /// Fragments become datagrams.
+    public var reassembles = true
+    /// What becomes of datagrams whose fragments overlap.
+    public var overlap = OverlapPolicy.drop
+    /// Nanoseconds a fragment waits for the others of its datagram.
+    public var fragmentTimeout: UInt64 = 30_000_000_000
+    /// Bytes for fragments that wait, of all workers together. What `memory` gives where nothing else is asked for: 16 MiB, or
+    /// a sixteenth of a smaller budget.
+    public var fragmentMemory: Int {
+        get { chosenFragmentMemory ?? min(16 << 20, max(memory / 16, ReassemblySettings.leastMemory)) }
+        set { chosenFragmentMemory = newValue }
+    }
+    private var chosenFragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.

@@ -5,12 +5,13 @@ internal import Egress
 internal import Glibc
 internal import Machine
 internal import Pcapng
+internal import Reassembly
 internal import SegmentPool
 
 /// The wiring: reads like the path of a packet.
 ///
 /// ```
-/// capture ─ fast ring ─ worker ─ segment pool ─ egress ─ destinations
+/// capture ─ fast ring ─ worker (reassembly) ─ segment pool ─ egress ─ destinations
 /// ```
 extension RelayRun {
     /// Starts every thread.
@@ -44,8 +45,13 @@ extension RelayRun {
         let workers = UnsafeMutablePointer<Worker>.allocate(capacity: placement.lanes.count)
         let egress = UnsafeMutablePointer<Egress>.allocate(capacity: 1)
         try system { () throws(SystemError) in
+            let nodes = placement.lanes.map { options.numaNode ?? MemoryRegion.node(ofCPU: $0.worker.members[0]) }
+            let reassemblers = unsafe try fragments.makeReassemblers(
+                counters.workers, nodes: nodes, pages: options.hugepages)
+            let exchanges = try fragments.makeExchanges()
             let made = try Egress(egressSetup) { lane, free in
-                unsafe (workers + lane).initialize(to: makeWorker(lane, free: free))
+                unsafe (workers + lane).initialize(
+                    to: makeWorker(lane, free: free, reassembler: reassemblers + lane, exchange: exchanges[lane]))
             }
             unsafe egress.initialize(to: made)
         }
@@ -76,15 +82,20 @@ extension RelayRun {
     /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
     private var longestWait: UInt64 { options.batch.time / 10 }
 
-    private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
+    private func makeWorker(
+        _ lane: Int, free: consuming RingConsumer<UInt32>, reassembler: UnsafeMutablePointer<Reassembler>,
+        exchange: FragmentExchange.Slot
+    ) -> Worker {
         let writer = BatchWriter(
             pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
             interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
-            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset)
-        return Worker(
-            writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane])
+            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset,
+            reassembles: options.reassembles)
+        return unsafe Worker(
+            writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane],
+            reassembler: reassembler, exchange: FragmentExchange(exchange))
     }
 
     // ---- capture ─ fast ring ─ worker -------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ final class RelayRun: Sendable {
     let shares: ShareBoard
     let placement: Placement
     let limits: EgressLimits
+    let fragments: FragmentPlan
     let budget: MemoryBudget
     let pool: SegmentPool
     let registry: InterfaceRegistry
@@ -61,9 +62,10 @@ final class RelayRun: Sendable {
         limits.drainTimeout = options.drainTimeout
         (limits.ackWindow, limits.reassignAfter) = (options.ackWindow, options.reassignAfter)
         self.limits = limits
+        fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)
         let budget = try MemoryBudget(
             options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
-            limits: limits)
+            limits: limits, fragments: fragments)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in

@@ -78,7 +78,7 @@ struct XDPReader: ~Copyable {
         let explained = queue.readCount &+ queue.losses().packets &+ counters.value(.droppedRedirect)
         counters.set(.droppedUnexplained, counters.value(.captured) &- explained)
         counters.publish()
-        sink.finish()
+        sink.finish(stops)
         return problem
     }
 
@@ -109,7 +109,7 @@ struct XDPReader: ~Copyable {
         }
         sink.pause()
         var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
-        let status = unsafe poll(&descriptor, 1, 100)
+        let status = unsafe poll(&descriptor, 1, sink.longestSleep)
         let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
         guard status == 0 || isTroubled else { return false }
         if case .removed = interface.condition { return true }

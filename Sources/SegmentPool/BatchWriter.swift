@@ -30,6 +30,8 @@ public struct BatchLimits: Sendable {
     @usableFromInline var limit: UnsafeMutableRawPointer
     @usableFromInline var packets: UInt32 = 0
     @usableFromInline var maximumPackets: UInt32
+    /// Frames that became a part of another's record, in the open batch.
+    @usableFromInline var mergedFrames: UInt32 = 0
     @usableFromInline var interfaces: UInt32 = 0
     @usableFromInline var leastTime: UInt64 = .max
     @usableFromInline var greatestTime: UInt64 = 0
@@ -101,6 +103,13 @@ public struct BatchLimits: Sendable {
         }
         unsafe cursor += Record.write(
             to: cursor, time: time, interface: interface, bytes: bytes, captured: captured, original: original)
+        account(time: time, arrival: arrival, interface: interface)
+        return true
+    }
+
+    /// A record was written: keeps the figures of the open batch.
+    @_noLocks @inlinable @inline(__always)
+    mutating func account(time: UInt64, arrival: UInt64, interface: UInt32) {
         if packets == 0 { firstArrival = arrival }
         lastArrival = arrival
         packets &+= 1
@@ -108,7 +117,6 @@ public struct BatchLimits: Sendable {
         greatestTime = max(greatestTime, time)
         if interface >= interfaces { interfaces = interface &+ 1 }
         if packets == maximumPackets { close() }
-        return true
     }
 
     /// Packets in the open batch.
@@ -153,7 +161,7 @@ public struct BatchLimits: Sendable {
         trailer.lane = shares.nextLane(&turn)
         unsafe trailer.number = numbers[Int(trailer.lane)]
         trailer.packets = packets
-        trailer.sourceFrames = packets
+        trailer.sourceFrames = packets &+ mergedFrames
         trailer.recordBytes = UInt32(unsafe cursor - batchStart)
         trailer.interfaceCRC = table.checksum(first: Int(interfaces))
         (trailer.leastTime, trailer.greatestTime) = (leastTime, greatestTime)
@@ -166,7 +174,7 @@ public struct BatchLimits: Sendable {
         counters.add(.encoded, UInt64(packets))
         counters.add(.encodedBytes, UInt64(trailer.recordBytes) + 96)
         counters.add(.batches)
-        packets = 0
+        (packets, mergedFrames) = (0, 0)
         (leastTime, greatestTime) = (.max, 0)
         // The next batch begins here; if not even an empty packet fits, the next record goes to another segment.
         if !openBatch(for: Record.overhead) { unsafe limit = cursor }

@@ -1,5 +1,6 @@
 import Machine
 import Options
+import Reassembly
 import Relay
 import SegmentPool
 
@@ -14,7 +15,9 @@ extension Run {
             .reassignAfter: output.reassignAfter, .ackWindow: output.ackWindow, .tokenFile: output.tokenFile,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
-            .batchPackets: memory.batchPackets, .reassemble: memory.reassemble,
+            .batchPackets: memory.batchPackets,
+            .reassemble: fragments.reassemble, .overlap: fragments.overlap,
+            .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
             .egressCPUs: placement.egressCPUs, .controlCPUs: placement.controlCPUs, .numaNode: placement.numaNode,
             .metrics: watching.metrics, .report: watching.report,
@@ -64,6 +67,14 @@ extension RelayOptions {
         metrics = options.metrics.map(HostPort.init)
         report = options.report
         setMemory(options)
+        setFragments(options)
+    }
+
+    private mutating func setFragments(_ options: RunOptions) {
+        reassembles = options.reassemble.map { $0 == .on } ?? reassembles
+        overlap = options.overlap.map(OverlapPolicy.init) ?? overlap
+        fragmentTimeout = options.fragmentTimeout ?? fragmentTimeout
+        if let memory = options.fragmentMemory { fragmentMemory = memory }
     }
 
     private mutating func setMemory(_ options: RunOptions) {
@@ -133,6 +144,21 @@ extension RelayOptions.CaptureMode {
         case .native: self = .native
         case .generic: self = .generic
         case .afPacket: self = .afPacket
+        }
+    }
+}
+
+extension OverlapPolicy {
+    init(_ overlap: RunOptions.Overlap) {
+        switch overlap {
+        case .drop: self = .drop
+        case .first: self = .first
+        case .last: self = .last
+        case .bsd: self = .bsd
+        case .bsdRight: self = .bsdRight
+        case .linux: self = .linux
+        case .windows: self = .windows
+        case .solaris: self = .solaris
         }
     }
 }

@@ -162,9 +162,32 @@ struct MemoryArguments: ParsableArguments {
         name: .customLong("batch-packets"),
         help: ArgumentHelp("Close a batch at this many packets; 1 is strictly newest first.", valueName: "n"))
     var batchPackets: String?
+}
 
-    @Option(help: ArgumentHelp("Whether fragments are put together: off (default).", valueName: "how"))
+struct FragmentArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Whether IP fragments are put together: on or off (default: on).", valueName: "how"))
     var reassemble: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            What becomes of a datagram whose fragments overlap: drop, its fragments go on as they came (default), or \
+            who wins: first, last, bsd, bsd-right, linux, windows or solaris.
+            """, valueName: "policy"))
+    var overlap: String?
+
+    @Option(
+        name: .customLong("fragment-timeout"),
+        help: ArgumentHelp(
+            "How long a fragment waits for the others, by packet time (default: 30s).", valueName: "time"))
+    var fragmentTimeout: String?
+
+    @Option(
+        name: .customLong("fragment-memory"),
+        help: ArgumentHelp(
+            "Memory for fragments that wait (default: 16M, at most a sixteenth of --memory).", valueName: "size"))
+    var fragmentMemory: String?
 }
 
 struct PlacementArguments: ParsableArguments {

@@ -37,7 +37,8 @@ struct RunOptionsTests {
             .tap: ["mirror"], .busyPoll: ["true"], .memory: ["1G"], .segmentSize: ["4M"], .hugepages: ["1G"],
             .numaNode: ["1"],
             .captureCPUs: ["1"], .workerCPUs: ["2-3"], .egressCPUs: ["4"], .controlCPUs: ["0"], .batchSize: ["32K"],
-            .batchTime: ["1ms"], .batchPackets: ["7"], .reassemble: ["off"], .onFull: ["drop-newest"],
+            .batchTime: ["1ms"], .batchPackets: ["7"], .reassemble: ["off"], .overlap: ["bsd-right"],
+            .fragmentTimeout: ["5s"], .fragmentMemory: ["1M"], .onFull: ["drop-newest"],
             .drainTimeout: ["0"], .metrics: ["127.0.0.1:9100"], .report: ["r.json"],
         ])
         #expect(options.inputs == .interfaces([.init("eth0"), .init("eth1")]))
@@ -57,6 +58,8 @@ struct RunOptionsTests {
         #expect(options.placement.egress == [4] && options.placement.control == [0])
         #expect(options.placement.numaNode == 1)
         #expect(options.batchSize == 32768 && options.batchTime == 1_000_000 && options.batchPackets == 7)
+        #expect(options.reassemble == .off && options.overlap == .bsdRight)
+        #expect(options.fragmentTimeout == 5_000_000_000 && options.fragmentMemory == 1 << 20)
         #expect(options.onFull == .dropNewest && options.drainTimeout == 0)
         #expect(options.metrics == Address(host: "127.0.0.1", port: 9100) && options.report == "r.json")
     }
@@ -105,7 +108,9 @@ struct RunOptionsTests {
         (.drainTimeout, ["10"], ["--drain-timeout 10", "30s"]), (.metrics, ["9100"], ["--metrics 9100", "ADDR:PORT"]),
         (.name, ["a b"], ["--name a b", "64"]), (.name, [".x"], ["--name .x"]),
         (.distribute, ["flow"], ["--distribute flow", "replicate"]),
-        (.reassemble, ["on"], ["--reassemble on", "off"]), (.write, [""], ["-w", "path"]),
+        (.reassemble, ["yes"], ["--reassemble yes", "on", "off"]), (.overlap, ["mac"], ["--overlap mac", "bsd-right"]),
+        (.fragmentTimeout, ["0"], ["--fragment-timeout 0", "30s"]),
+        (.fragmentMemory, ["255K"], ["--fragment-memory 255K", "262144"]), (.write, [""], ["-w", "path"]),
         (.report, [""], ["--report", "path"]), (.read, [""], ["-r", "path"]),
         (.read, ["-", "-"], ["-r -", "twice"]), (.interface, ["a b"], ["-i a b", "name"]),
         (.interface, ["eth0", "eth0"], ["-i eth0", "twice"]),

@@ -53,6 +53,21 @@ SPILLWAY_NO_LOCKS static inline void spillway_copy(void *target, const void *sou
     __builtin_memcpy(target, source, length);
 }
 
+/// memmove(3) under the promise above.
+SPILLWAY_NO_LOCKS static inline void spillway_move(void *target, const void *source, size_t length) {
+    __builtin_memmove(target, source, length);
+}
+
+/// Asks for memory that will be read soon. It never faults.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_range(const void *start, size_t length) {
+    for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((const char *)start + offset, 0, 3);
+}
+
+/// Asks for memory that will be written soon. It never faults.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_range_to_write(void *start, size_t length) {
+    for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((char *)start + offset, 1, 3);
+}
+
 /// Has the cache fetch the line of an address that will be read, or written, soon. Any address will do.
 SPILLWAY_NO_LOCKS static inline void spillway_prefetch(const void *address) { __builtin_prefetch(address, 0); }
 SPILLWAY_NO_LOCKS static inline void spillway_prefetch_to_write(const void *address) { __builtin_prefetch(address, 1); }
@@ -60,6 +75,11 @@ SPILLWAY_NO_LOCKS static inline void spillway_prefetch_to_write(const void *addr
 /// memset(3) under the promise above.
 SPILLWAY_NO_LOCKS static inline void spillway_fill(void *target, int byte, size_t length) {
     __builtin_memset(target, byte, length);
+}
+
+/// memcmp(3) under the promise above.
+SPILLWAY_NO_LOCKS static inline int spillway_compare(const void *left, const void *right, size_t length) {
+    return __builtin_memcmp(left, right, length);
 }
 
 /// Maps anonymous memory; `huge_shift` is 0 for ordinary pages, 21 for 2 MiB, 30 for 1 GiB. NULL on failure (errno).
