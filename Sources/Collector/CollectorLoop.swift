@@ -39,6 +39,7 @@ internal import Transfer
     var storageProblem: String?
     var acceptedSinceCheck: UInt64 = 0
     var isStopping = false, isStoppingAtOnce = false
+    private var stopTime: UInt64 = 0
     var lastTick: UInt64 = 0
     var problems: [String] = []
     var fatal: CollectorError?
@@ -125,8 +126,13 @@ internal import Transfer
 
     /// The first time: connections end, and everything becomes files. The second time: at once; the next life goes on.
     private func stop() {
-        if isStopping { isStoppingAtOnce = true }
+        if isStopping {
+            // timeout(1) and others send one wish twice, to the process and to its group.
+            if elapsed(since: stopTime, Clock.monotonic()) > 500_000_000 { isStoppingAtOnce = true }
+            return
+        }
         isStopping = true
+        stopTime = Clock.monotonic()
         for listener in listeners { _ = epoll_ctl(epoll, EPOLL_CTL_DEL, listener, nil) }
         for connection in connections.values where connection.stage != .ending {
             end(connection, End(.leaving, "the collector stops"))
