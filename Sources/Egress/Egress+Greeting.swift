@@ -82,11 +82,10 @@ extension Egress {
     }
 
     private mutating func sayInventory(_ place: Int) {
-        let (bytes, ranges, lists) = inventory(unsafe connections[place].slot)
-        // A have-list splits the ranges of the inventory at most, and needs few blocks.
+        let (bytes, lists) = inventory(unsafe connections[place].slot)
+        // The limits of docs/format.md.
         talks[place].haveBlocks = lists + 32
         talks[place].haveRanges = TransferLimit.ranges
-        _ = ranges
         say(place, bytes)
         unsafe connections[place].greeting = .have
         // A collector may have much to look through.

@@ -5,8 +5,8 @@ internal import Transfer
 
 /// OWED: what the relay still owes a destination when a session begins.
 extension Egress {
-    /// The blocks, and how many ranges and lists they have.
-    func inventory(_ slot: Int) -> (bytes: [UInt8], ranges: Int, lists: Int) {
+    /// The blocks, and how many lists they are.
+    func inventory(_ slot: Int) -> (bytes: [UInt8], lists: Int) {
         var lists: [NumberRanges] = []
         var room = TransferLimit.ranges
         for worker in 0..<UInt16(workers) {
@@ -22,7 +22,7 @@ extension Egress {
         for (place, list) in lists.enumerated() {
             bytes += list.blocks(ControlType.owed, isLast: place == lists.count - 1)
         }
-        return (bytes, TransferLimit.ranges - room, lists.count)
+        return (bytes, lists.count)
     }
 
     /// The mark of a lane for this destination. Lanes that are not its own exclude nothing: batches come from them only

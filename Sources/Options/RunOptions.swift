@@ -166,7 +166,7 @@ public struct RunOptions: Sendable {
         reassignAfter = try settings.time(.reassignAfter, least: 0)
         ackWindow = try settings.size(.ackWindow, 64 << 10...1 << 30)
         tokenFile = try settings.plainPath(.tokenFile)
-        allow = settings.all(.allow).map(\.text)
+        allow = try settings.allowedAddresses()
         write = try settings.path(.write)
         filter = settings.last(.filter)?.text
         snapLength = try settings.snapLength()

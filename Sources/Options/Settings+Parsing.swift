@@ -140,6 +140,17 @@ extension Settings {
         return files.map(\.text)
     }
 
+    /// Addresses and ranges of them by their letters; what they mean is checked where they are used.
+    func allowedAddresses() throws(OptionError) -> [String] {
+        try all(.allow).map { setting throws(OptionError) in
+            let letters = setting.text.allSatisfy { $0.isASCII && ($0.isHexDigit || ".:/".contains($0)) }
+            guard letters, setting.text.contains(where: { ".:".contains($0) }) else {
+                throw OptionError("\(setting.quotation): write an address, or ADDRESS/BITS such as 192.0.2.0/24")
+            }
+            return setting.text
+        }
+    }
+
     func destinations() throws(OptionError) -> [Destination] {
         var names: Set<String> = []
         return try all(.to).map { setting throws(OptionError) in
