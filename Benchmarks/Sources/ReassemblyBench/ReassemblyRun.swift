@@ -39,7 +39,8 @@ import SegmentPool
         let memory = try MemoryRegion(byteCount: settings.memory, pages: .auto)
         let areas = try (
             MemoryRegion(byteCount: fragments * Self.turn * 2048, pages: .auto),
-            MemoryRegion(byteCount: Self.wholeFrames * 2048, pages: .auto), MemoryRegion(byteCount: 4 << 20, pages: .auto)
+            MemoryRegion(byteCount: Self.wholeFrames * 2048, pages: .auto),
+            MemoryRegion(byteCount: 4 << 20, pages: .auto)
         )
         (self.fragments, self.size, self.together) = (fragments, size, together)
         counters = counted
@@ -178,7 +179,8 @@ import SegmentPool
             }
             let total = UInt32(truncatingIfNeeded: datagram.byteCount)
             writer.commit(
-                time: time, arrival: time, interface: 0, captured: total, original: total, fragments: datagram.fragments)
+                time: time, arrival: time, interface: 0, captured: total, original: total, fragments: datagram.fragments
+            )
         }
         reassembler.releaseCompleted(written: true)
     }
