@@ -70,7 +70,7 @@ struct SelectionParser {
             let isOr = words[place] == "or"
             place += 1
             let next = try term()
-            formula = isOr ? .any([formula, next]) : .all([formula, next])
+            formula.append(next, isOr: isOr)
             hasOr = hasOr || isOr
         }
         return (formula, hasOr)
