@@ -80,7 +80,8 @@ struct XDPChangeTests {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
                 let before = try settings(of: "right", in: space)
-                #expect(mkfifo("\(folder)/pipe", 0o600) == 0)
+                let status = unsafe mkfifo("\(folder)/pipe", 0o600)
+                #expect(status == 0)
                 let running = try RunningRelay(
                     ["-i", "right", "--busy-poll", "-w", "\(folder)/pipe"], namespace: space)
                 try waitUntil("the program is attached") { try space.xdpProgram("right") != nil }
