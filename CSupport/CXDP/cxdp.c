@@ -158,6 +158,13 @@ void spillway_xdp_detach(int link) {
     close(link);
 }
 
+_Bool spillway_xdp_is_attached(int link) {
+    struct bpf_link_info info;
+    memset(&info, 0, sizeof info);
+    uint32_t length = sizeof info;
+    return bpf_obj_get_info_by_fd(link, &info, &length) != 0 || info.xdp.ifindex != 0;
+}
+
 int spillway_xdp_query(int interface, struct spillway_xdp_present *present) {
     LIBBPF_OPTS(bpf_xdp_query_opts, options);
     memset(present, 0, sizeof *present);

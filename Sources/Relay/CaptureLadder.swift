@@ -50,7 +50,7 @@ enum CaptureLadder {
 
     private static func canStepDown(_ error: XDPError) -> Bool {
         switch error {
-        case .noSuchInterface, .isDown, .isClaimed, .removed, .noSuchQueue: false
+        case .noSuchInterface, .isDown, .isClaimed, .removed, .detached, .noSuchQueue: false
         case .notEthernet, .notPermitted, .foreignProgram, .refused: true
         }
     }

@@ -75,6 +75,29 @@ struct XDPChangeTests {
         }
     }
 
+    @Test("71: somebody detaches the program; what came before is delivered")
+    func detached() throws {
+        try requireTool("bpftool")
+        try withNetworkNamespace { space in
+            let reader = try space.reader()
+            let running = try space.xdpRelay(["-i", "right", "--to", reader.address])
+            try space.send(0..<300)
+            try reader.waitFor(packets: 300)
+            let presence = try #require(try space.xdpProgram("right"))
+            guard case .array(let links) = try JSON(run("bpftool", ["-j", "link", "show"]).checked().output) else {
+                throw Unexpected("bpftool shows no links")
+            }
+            let link = links.first { $0["type"] == .text("xdp") && $0["prog_id"]?.count == UInt64(presence.program) }
+            let identifier = try #require(link?["id"]?.count)
+            try run("bpftool", ["link", "detach", "id", "\(identifier)"]).checked()
+            let result = try running.finish()
+            result.expect(exits: 71, naming: ["right", "detached"])
+            try expectLedger(result, captured: 300, encoded: 300)
+            try reader.waitForEnd()
+            expectFrames(try Stream(reader.streams[0]).packets, 0..<300)
+        }
+    }
+
     @Test("A signal that comes while an output is waited for leaves the interface as it was")
     func endedEarly() throws {
         try withNetworkNamespace { space in

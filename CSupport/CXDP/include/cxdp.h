@@ -68,6 +68,9 @@ int spillway_xdp_attach(int interface, int program, _Bool in_driver);
 /// Detaches the program of a link at once, and closes it.
 void spillway_xdp_detach(int link);
 
+/// Whether an attachment still is one: somebody may have detached it (bpftool link detach), and with its interface it ends.
+_Bool spillway_xdp_is_attached(int link);
+
 /// What is attached to an interface.
 struct spillway_xdp_present {
     /// 0 if nothing is.

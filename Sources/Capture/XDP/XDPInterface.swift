@@ -143,6 +143,14 @@ import Synchronization
         return flags < 0 || flags & Int32(IFF_UP) != 0 ? .up : .down
     }
 
+    /// Why nothing will arrive any more, if that is so.
+    public var end: XDPError? {
+        // An interface that goes takes the program with it, so it is asked for last.
+        let isCutOff = program.withLock { $0.isCutOff }
+        if case .removed = condition { return .removed(name) }
+        return isCutOff ? .detached(name) : nil
+    }
+
     /// What the interface's description block says.
     public func label(filter: String? = nil) -> InterfaceLabel {
         PcapInterface.label(name, .ethernet, filter: filter, socket: claim.number)
