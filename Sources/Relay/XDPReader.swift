@@ -47,20 +47,20 @@ struct XDPReader: ~Copyable {
     mutating func run() -> RelayError? {
         do throws(XDPError) { try interface.startArrivals(queue) } catch { return end(RelayError(error)) }
         log("\(interface.name): packets of queue \(queue.queue) arrive")
-        var isRemoved = false
-        while !stops.isSet, !isRemoved {
+        var cause: XDPError?
+        while !stops.isSet, cause == nil {
             let count = burst()
             if count > 0 {
                 emptyTurns = 0
                 naps.took(count)
             } else {
-                isRemoved = wait()
+                cause = wait()
             }
             if Clock.monotonic() &- lastStatistics > 100_000_000 { account() }
         }
         interface.stopArrivals()
         settle()
-        return end(isRemoved ? RelayError(XDPError.removed(interface.name)) : nil)
+        return end(cause.map { RelayError($0) })
     }
 
     /// Reads what was on its way when the program went: until the program's count and ours add up.
@@ -98,33 +98,32 @@ struct XDPReader: ~Copyable {
     }
 
     /// In a stream naps, so that packets are taken in bursts instead of one by one; otherwise tells that the input pauses,
-    /// and sleeps until something comes. Returns whether the interface is gone.
-    private mutating func wait() -> Bool {
+    /// and sleeps until something comes. Returns why nothing will come any more, if that is so.
+    private mutating func wait() -> XDPError? {
         emptyTurns += 1
         if interface.busyPolls { return pollBusily() }
         if emptyTurns == 1 { nap = naps.choose(at: Clock.monotonic()) }
         if let nap, emptyTurns <= Self.emptyNaps {
             Clock.sleep(nanoseconds: nap)
-            return false
+            return nil
         }
         sink.pause()
         var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
         let status = unsafe poll(&descriptor, 1, sink.longestSleep)
         let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
-        guard status == 0 || isTroubled else { return false }
-        if case .removed = interface.condition { return true }
+        guard status == 0 || isTroubled else { return nil }
+        if let cause = interface.end { return cause }
         // An interface that is down troubles the socket for as long as it is.
         if isTroubled { Clock.sleep(nanoseconds: 10_000_000) }
-        return false
+        return nil
     }
 
-    /// Has the kernel fetch what there is, instead of waiting for it. Returns whether the interface is gone.
-    private mutating func pollBusily() -> Bool {
+    /// Has the kernel fetch what there is, instead of waiting for it. Returns why nothing will come any more, if that is so.
+    private mutating func pollBusily() -> XDPError? {
         queue.poll()
         if emptyTurns == Self.emptyNaps + 1 { sink.pause() }
         // Nothing tells of an interface that goes, so it is looked at now and then.
-        guard emptyTurns & 0xffff == 0, case .removed = interface.condition else { return false }
-        return true
+        return emptyTurns & 0xffff == 0 ? interface.end : nil
     }
 
     private mutating func account() {
@@ -166,7 +165,7 @@ extension RelayError {
         case .noSuchInterface, .removed: self.init(.noInput, "-i \(error)")
         case .notPermitted: self.init(.notPermitted, "-i \(error)")
         case .noSuchQueue: self.init(.usage, "-i \(error)")
-        case .isDown, .notEthernet, .isClaimed, .foreignProgram, .refused: self.init(.kernel, "-i \(error)")
+        case .isDown, .notEthernet, .isClaimed, .foreignProgram, .detached, .refused: self.init(.kernel, "-i \(error)")
         }
     }
 }

@@ -65,6 +65,9 @@ package struct XDPProgram: ~Copyable {
         (link, attachedInDriver) = (-1, nil)
     }
 
+    /// Whether somebody else has detached it, or its interface is gone.
+    var isCutOff: Bool { link >= 0 && !spillway_xdp_is_attached(link) }
+
     /// Whether redirects that failed are counted at the kernel's tracepoint.
     var seesErrors: Bool { maps.errors >= 0 }
 
