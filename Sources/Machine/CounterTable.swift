@@ -41,7 +41,7 @@
         public let report: String
         /// The reason, for `dropped` and `filtered`.
         public let reason: String?
-        /// Metric name without the `spillway_` prefix and without `_total`.
+        /// Metric name without the `spillway_` prefix and without `_total`. What is shown in seconds is counted in nanoseconds.
         public let metric: String
         /// Whether it can also go down.
         public let isGauge: Bool
@@ -109,11 +109,11 @@
             .gauge(.worker, "fragment_bytes", "fragment_bytes", "Fragment memory in use")
         case .reassemblyTime:
             .count(
-                .worker, "reassembly_ns", "reassembly_nanoseconds",
+                .worker, "reassembly_ns", "reassembly_seconds",
                 "Time from the first fragment to the last of datagrams put together, in sum")
         case .longestReassembly:
             .gauge(
-                .worker, "longest_reassembly_ns", "longest_reassembly_nanoseconds",
+                .worker, "longest_reassembly_ns", "longest_reassembly_seconds",
                 "Longest time a datagram took from the first fragment to the last")
         case .atomicFragments:
             .count(

@@ -119,9 +119,13 @@ public struct MetricsText: Sendable {
             for source in sources where source.scope == counter.entry.scope {
                 var labels = source.labels
                 if let reason = counter.entry.reason { labels.append(("reason", reason)) }
-                sample(entry.isGauge ? name : name + "_total", labels, "\(source.values[counter])")
+                sample(entry.isGauge ? name : name + "_total", labels, Self.value(source.values[counter], of: entry))
             }
         }
+    }
+
+    private static func value(_ count: UInt64, of entry: Counter.Entry) -> String {
+        entry.metric.hasSuffix("_seconds") ? "\(Double(count) / 1e9)" : "\(count)"
     }
 
     private mutating func head(_ name: String, isGauge: Bool, _ help: String) {

@@ -11,20 +11,23 @@ struct Collect: ParsableCommand {
         abstract: "Take deliveries of relays and make time-ordered capture files of them.",
         usage: "spillway collect --listen ADDR:PORT --out DIR  [options]",
         discussion: """
-            Relays deliver with 'spillway run --to HOST:PORT'. Each batch is acknowledged when it is in the journal in
-            DIR/.spillway, and is in exactly one file in the end, whatever breaks meanwhile. Files are named
-            SENSOR-LINKTYPE-START.pcapng; what comes late for a span whose file is finished makes a further part,
-            SENSOR-LINKTYPE-START.part2.pcapng. Files appear whole, under their names, in time order.
-            SIGINT and SIGTERM finish all files; a second signal leaves the rest to the next start.
+            Relays deliver to it as to any other destination of 'spillway run'. Each
+            batch is acknowledged when it is in the journal in DIR/.spillway, and is in
+            exactly one file in the end, whatever breaks meanwhile. Files are named
+            SENSOR-LINKTYPE-START.pcapng; what comes late for a span whose file is
+            finished makes a further part, SENSOR-LINKTYPE-START.part2.pcapng. Files
+            appear whole, under their names, in time order.
+            SIGINT and SIGTERM finish all files; a second signal leaves the rest to the
+            next start.
             Sizes take K M G T (powers of 1024), times us ms s m h d.
 
             Examples:
               On the machine itself:
                 spillway collect --listen 127.0.0.1:57012 --out captures
-              For the sensors of a network that have the token, safe against power loss:
-                spillway collect --listen 0.0.0.0 --allow 192.0.2.0/24 --token-file token --ack durable --out captures
+              For sensors that have the token, safe against power loss:
+                spillway collect --listen [::] --token-file token --ack durable --out d
               Files of an hour, or of a gigabyte:
-                spillway collect --listen [::]:57012 --out captures --rotate-time 1h --rotate-size 1G
+                spillway collect --listen :57012 --out d --rotate-time 1h --rotate-size 1G
 
             Exit codes:
               0   done                              71  the kernel refused
