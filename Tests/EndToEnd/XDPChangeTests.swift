@@ -129,7 +129,7 @@ struct XDPChangeTests {
                 #expect(result.errorText.contains(word), "\(prefix)\n\(result.errorText)")
                 #expect(try space.xdpProgram("right") == nil)
             }
-            for count in [8, 12, 16] { try fails(["prlimit", "--nofile=\(count)"], 71, "LimitNOFILE") }
+            for count in [8, 10, 12, 14, 16] { try fails(["prlimit", "--nofile=\(count)"], 71, "LimitNOFILE") }
             // What CAP_SYS_ADMIN allows, CAP_PERFMON does.
             try fails(
                 ["setpriv", "--bounding-set=-perfmon,-sys_admin", "--inh-caps=-perfmon,-sys_admin"], 77, "CAP_PERFMON")
