@@ -143,6 +143,12 @@ import Synchronization
         return flags < 0 || flags & Int32(IFF_UP) != 0 ? .up : .down
     }
 
+    /// Whether nothing will arrive any more. For capture threads: nothing is allocated.
+    public var isOver: Bool {
+        if case .removed = condition { return true }
+        return program.withLock { $0.isCutOff }
+    }
+
     /// Why nothing will arrive any more, if that is so.
     public var end: XDPError? {
         // An interface that goes takes the program with it, so it is asked for last.
