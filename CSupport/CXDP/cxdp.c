@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/un.h>
@@ -111,11 +112,22 @@ static inline int spillway_xdp_load_once(
     return status;
 }
 
+// Whether the process has too few descriptors left for what it takes to load a program. libbpf then looks in vain what the
+// kernel can do, and says that something is invalid.
+static _Bool spillway_xdp_lacks_descriptors(void) {
+    int taken[24];
+    size_t count = 0;
+    while (count < sizeof taken / sizeof *taken && (taken[count] = eventfd(0, EFD_CLOEXEC)) >= 0) count++;
+    const _Bool lacks = count < sizeof taken / sizeof *taken && errno == EMFILE;
+    while (count > 0) close(taken[--count]);
+    return lacks;
+}
+
 int spillway_xdp_load(const struct spillway_xdp_request *request, struct spillway_xdp_program *result) {
     libbpf_set_print(spillway_xdp_say_nothing);
     // Without the tracepoint the rest works as well: it takes the kernel's BTF.
-    const int status = spillway_xdp_load_once(request, 1, result);
-    if (status == 0 || status == -EMFILE) return -status;
+    if (spillway_xdp_load_once(request, 1, result) == 0) return 0;
+    if (spillway_xdp_lacks_descriptors()) return EMFILE;
     return -spillway_xdp_load_once(request, 0, result);
 }
 

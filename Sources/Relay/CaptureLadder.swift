@@ -81,6 +81,9 @@ enum CaptureLadder {
     static func prepare(_ socket: XDPInterface) -> [String] {
         let troubles = socket.prepare()
         var lines: [String] = []
+        if !troubles.leftChanged.isEmpty {
+            lines.append("set back what a killed run had left changed: " + troubles.leftChanged.joined(separator: ", "))
+        }
         if troubles.losesTags {
             lines.append("the card takes VLAN tags out of frames and cannot be told not to; they are lost")
         }

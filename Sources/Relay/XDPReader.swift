@@ -47,17 +47,19 @@ struct XDPReader: ~Copyable {
     mutating func run() -> RelayError? {
         do throws(XDPError) { try interface.startArrivals(queue) } catch { return end(RelayError(error)) }
         log("\(interface.name): packets of queue \(queue.queue) arrive")
-        var cause: XDPError?
-        while !stops.isSet, cause == nil {
+        var isOver = false
+        while !stops.isSet, !isOver {
             let count = burst()
             if count > 0 {
                 emptyTurns = 0
                 naps.took(count)
             } else {
-                cause = wait()
+                isOver = wait()
             }
             if Clock.monotonic() &- lastStatistics > 100_000_000 { account() }
         }
+        // Asked before the program goes for good.
+        let cause = isOver ? interface.end : nil
         interface.stopArrivals()
         settle()
         return end(cause.map { RelayError($0) })
@@ -98,32 +100,32 @@ struct XDPReader: ~Copyable {
     }
 
     /// In a stream naps, so that packets are taken in bursts instead of one by one; otherwise tells that the input pauses,
-    /// and sleeps until something comes. Returns why nothing will come any more, if that is so.
-    private mutating func wait() -> XDPError? {
+    /// and sleeps until something comes. Returns whether nothing will come any more.
+    private mutating func wait() -> Bool {
         emptyTurns += 1
         if interface.busyPolls { return pollBusily() }
         if emptyTurns == 1 { nap = naps.choose(at: Clock.monotonic()) }
         if let nap, emptyTurns <= Self.emptyNaps {
             Clock.sleep(nanoseconds: nap)
-            return nil
+            return false
         }
         sink.pause()
         var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
         let status = unsafe poll(&descriptor, 1, sink.longestSleep)
         let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
-        guard status == 0 || isTroubled else { return nil }
-        if let cause = interface.end { return cause }
+        guard status == 0 || isTroubled else { return false }
+        if interface.isOver { return true }
         // An interface that is down troubles the socket for as long as it is.
         if isTroubled { Clock.sleep(nanoseconds: 10_000_000) }
-        return nil
+        return false
     }
 
-    /// Has the kernel fetch what there is, instead of waiting for it. Returns why nothing will come any more, if that is so.
-    private mutating func pollBusily() -> XDPError? {
+    /// Has the kernel fetch what there is, instead of waiting for it. Returns whether nothing will come any more.
+    private mutating func pollBusily() -> Bool {
         queue.poll()
         if emptyTurns == Self.emptyNaps + 1 { sink.pause() }
         // Nothing tells of an interface that goes, so it is looked at now and then.
-        return emptyTurns & 0xffff == 0 ? interface.end : nil
+        return emptyTurns & 0xffff == 0 && interface.isOver
     }
 
     private mutating func account() {
@@ -141,7 +143,10 @@ struct XDPReader: ~Copyable {
         counters.set(.passed, counts.passed)
         counters.set(.unmatched, counts.unmatched)
         counters.set(.cardStamped, counts.cardStamped)
-        counters.set(.otherQueues, others.reduce(0) { $0 + $1.withoutSocket })
+        // A loop, because reducing may allocate.
+        var left: UInt64 = 0
+        for place in 0..<others.count { left &+= others[place].withoutSocket }
+        counters.set(.otherQueues, left)
         counters.publish()
     }
 }

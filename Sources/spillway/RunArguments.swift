@@ -56,7 +56,8 @@ struct InputArguments: ParsableArguments {
         help: ArgumentHelp(
             """
             What the host's stack sees: consume, only what is meant for it alone; selective, what the filter (-f) does \
-            not match; mirror, everything (default: consume, but mirror on an interface that carries the default route).
+            not match; mirror, everything (default: consume, but mirror on loopback and on an interface that carries \
+            the default route).
             """, valueName: "mode"))
     var tap: String?
 

@@ -75,12 +75,19 @@ struct XDPChangeTests {
         }
     }
 
-    @Test("71: somebody detaches the program; what came before is delivered")
-    func detached() throws {
+    @Test(
+        "71: somebody detaches the program; all queues end, and what came before is delivered",
+        arguments: [[], ["--busy-poll"]])
+    func detached(options: [String]) throws {
         try requireTool("bpftool")
         try withNetworkNamespace { space in
+            try space.ip("link", "del", "left")
+            try space.ip(
+                "link", "add", "left", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", "right",
+                "numtxqueues", "2", "numrxqueues", "2")
+            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
             let reader = try space.reader()
-            let running = try space.xdpRelay(["-i", "right", "--to", reader.address])
+            let running = try space.xdpRelay(["-i", "right", "--to", reader.address] + options, queues: 2)
             try space.send(0..<300)
             try reader.waitFor(packets: 300)
             let presence = try #require(try space.xdpProgram("right"))
@@ -129,7 +136,7 @@ struct XDPChangeTests {
                 #expect(result.errorText.contains(word), "\(prefix)\n\(result.errorText)")
                 #expect(try space.xdpProgram("right") == nil)
             }
-            for count in [8, 12, 16] { try fails(["prlimit", "--nofile=\(count)"], 71, "LimitNOFILE") }
+            for count in [8, 10, 12, 14, 16] { try fails(["prlimit", "--nofile=\(count)"], 71, "LimitNOFILE") }
             // What CAP_SYS_ADMIN allows, CAP_PERFMON does.
             try fails(
                 ["setpriv", "--bounding-set=-perfmon,-sys_admin", "--inh-caps=-perfmon,-sys_admin"], 77, "CAP_PERFMON")

@@ -1,8 +1,8 @@
 import Glibc
 
 /// Interrupts of a card that wait while a socket is busily polled, and come as before afterwards
-/// (Documentation/networking/napi.rst). A process that is killed leaves them waiting: they are the interface's, and the kernel
-/// gives them to nobody.
+/// (Documentation/networking/napi.rst). A process that is killed leaves them waiting, until the next one finds what stood there
+/// before (`ChangedSettings`).
 struct DeferredInterrupts: ~Copyable {
     /// What could not be set, and why; empty if all was.
     let problems: [String]
@@ -29,8 +29,18 @@ struct DeferredInterrupts: ~Copyable {
         (self.problems, self.before) = (problems, before)
     }
 
-    deinit {
-        for (setting, value) in before { _ = Self.write(value, to: Self.path(setting, of: interface)) }
+    deinit { Self.setBack(before, of: interface) }
+
+    /// The values of all settings now, as far as they can be read.
+    static func present(of interface: UInt32) -> [(setting: String, value: String)] {
+        settings.compactMap { setting, _ in read(path(setting, of: interface)).map { (setting, $0) } }
+    }
+
+    /// Sets back what is one of these settings.
+    static func setBack(_ values: [(setting: String, value: String)], of interface: UInt32) {
+        for (setting, value) in values where settings.contains(where: { $0.0 == setting }) {
+            _ = write(value, to: path(setting, of: interface))
+        }
     }
 
     /// Where a setting is now: the interface may have been renamed.

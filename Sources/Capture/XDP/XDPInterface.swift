@@ -39,6 +39,8 @@ import Synchronization
     public let busyPolls: Bool
     private let stamps: CardStamps
     private let deferred = Mutex<DeferredInterrupts?>(nil)
+    /// What is written down about these settings, from `prepare` on.
+    private let changed = Mutex<ChangedSettings?>(nil)
     /// Whether the card took tags out before, and is to do so again.
     private let stripsAfterwards = Mutex(false)
 
@@ -68,18 +70,37 @@ import Synchronization
     /// Sets on the interface what is the interface's and not the process's: VLAN tags stay in frames, and with busy polling
     /// interrupts wait. Call it once, when nothing but `stopArrivals` can end the run any more, which sets it back.
     ///
-    /// - Returns: whether the card goes on taking tags out, because it cannot be told not to, so that they are lost; and
-    ///   what of the interrupts could not be set, and why.
-    public func prepare() -> (losesTags: Bool, interruptProblems: [String]) {
+    /// - Returns: whether the card goes on taking tags out, because it cannot be told not to, so that they are lost; what of
+    ///   the interrupts could not be set, and why; and what a killed run had left changed, which is set back.
+    public func prepare() -> (losesTags: Bool, interruptProblems: [String], leftChanged: [String]) {
+        let record = ChangedSettings(index)
+        let left = record.read()
+        setBack(left)
         let strips = spillway_xdp_strips_tags(claim.number, Int32(index)) == 1
+        let interrupts = busyPolls ? DeferredInterrupts.present(of: index) : []
+        changed.withLock { $0 = record }
+        record.write((strips ? [(Self.tagStripping, "on")] : []) + interrupts)
         let isLeft = strips && spillway_xdp_strip_tags(claim.number, Int32(index), false) != 0
         stripsAfterwards.withLock { $0 = strips && !isLeft }
-        guard busyPolls else { return (isLeft, []) }
-        return deferred.withLock { deferred in
+        let problems = busyPolls ? deferInterrupts() : []
+        return (isLeft, problems, left.map(\.setting))
+    }
+
+    /// ethtool's name of what the record calls so, too.
+    private static let tagStripping = "rxvlan"
+
+    private func setBack(_ settings: [(setting: String, value: String)]) {
+        DeferredInterrupts.setBack(settings, of: index)
+        guard settings.contains(where: { $0 == (Self.tagStripping, "on") }) else { return }
+        _ = spillway_xdp_strip_tags(claim.number, Int32(index), true)
+    }
+
+    private func deferInterrupts() -> [String] {
+        deferred.withLock { deferred in
             let made = DeferredInterrupts(index)
             let problems = made.problems
             deferred = consume made
-            return (isLeft, problems)
+            return problems
         }
     }
 
@@ -120,6 +141,10 @@ import Synchronization
             strips = false
         }
         deferred.withLock { $0 = nil }
+        changed.withLock { record in
+            record?.remove()
+            record = nil
+        }
     }
 
     /// Tells the program the station address the interface has now. For the control plane, now and then.
@@ -141,6 +166,12 @@ import Synchronization
         let flags = spillway_xdp_flags(claim.number, Int32(index))
         if flags == -ENODEV { return .removed }
         return flags < 0 || flags & Int32(IFF_UP) != 0 ? .up : .down
+    }
+
+    /// Whether nothing will arrive any more. For capture threads: nothing is allocated.
+    public var isOver: Bool {
+        if case .removed = condition { return true }
+        return program.withLock { $0.isCutOff }
     }
 
     /// Why nothing will arrive any more, if that is so.
