@@ -109,12 +109,12 @@
             .gauge(.worker, "fragment_bytes", "fragment_bytes", "Fragment memory in use")
         case .reassemblyTime:
             .count(
-                .worker, "reassembly_ns", "reassembly_nanoseconds",
-                "Time from the first fragment to the last of datagrams put together, in sum")
+                .worker, "reassembly_ns", "reassembly_duration",
+                "Nanoseconds from the first fragment to the last of datagrams put together, in sum")
         case .longestReassembly:
             .gauge(
-                .worker, "longest_reassembly_ns", "longest_reassembly_nanoseconds",
-                "Longest time a datagram took from the first fragment to the last")
+                .worker, "longest_reassembly_ns", "longest_reassembly_duration",
+                "Most nanoseconds a datagram took from the first fragment to the last")
         case .atomicFragments:
             .count(
                 .worker, "atomic_fragments", "atomic_fragments",
