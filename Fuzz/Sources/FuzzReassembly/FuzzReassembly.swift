@@ -124,7 +124,7 @@ public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     /// A hash of a frame's bytes (FNV-1a).
     private static func sum(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
         var sum: UInt64 = 0xCBF2_9CE4_8422_2325
-        for unsafebyte in unsafe bytes { sum = (sum ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        for place in 0..<bytes.count { sum = (sum ^ UInt64(unsafe bytes[place])) &* 0x100_0000_01B3 }
         return sum
     }
 }
