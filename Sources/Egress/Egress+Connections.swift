@@ -201,6 +201,8 @@ extension Egress {
         let plan = unsafe setup.plans[destination.pointee.plan]
         // Where oldest are not lost, only somebody without progress has had a segment taken away.
         let cause: Counter = holdsBack ? .droppedUnreachable : .droppedEvicted
+        // A collector closes when it was told that there is nothing more.
+        let isOver = unsafe destination.pointee.isEnded && destination.pointee.inFlight.isEmpty
         unsafe destination.pointee.takeBack(&index, resends: !destination.pointee.isGuest, orphans: cause)
         closeSocket(place)
         if unsafe destination.pointee.isGuest { return dismiss(place) }
@@ -215,7 +217,7 @@ extension Egress {
         // Jitter, so that many sensors do not come back to a collector in the same moment.
         unsafe destination.pointee.retryAt = now &+ pause / 2 &+ UInt64.random(in: 0...pause / 2)
         unsafe destination.pointee.state = .waiting
-        if first { setup.log("\(plan.name): \(error.map(\.description) ?? "connection lost"), trying again") }
+        if first, !isOver { setup.log("\(plan.name): \(error.map(\.description) ?? "connection lost"), trying again") }
     }
 
     /// A reader of a listener is gone: its place is free, and nothing is owed to it any more.
