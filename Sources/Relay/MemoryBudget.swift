@@ -2,6 +2,7 @@ internal import Capture
 internal import Egress
 internal import Machine
 internal import Pcapng
+internal import Reassembly
 internal import SegmentPool
 
 /// Where the bytes of `--memory` go: a sum with a reason per term. What is left after all other terms are segments.
@@ -71,7 +72,12 @@ struct MemoryBudget {
         segments = max(0, rest / (options.segmentSize + index))
         let needed = lanes.count * BatchIndex.segmentsPerWorker + 2
         guard segments >= needed else {
-            let least = options.memory - rest + needed * (options.segmentSize + index)
+            var least = options.memory - rest + needed * (options.segmentSize + index)
+            if options.chosenFragmentMemory == nil, let settings = fragments.settings {
+                // With more memory fragments would get more of it: a sixteenth, so everything else is fifteen.
+                let others = least - lanes.count * settings.memory
+                least = max(least, min(others + others / 15 + 4096, others + (16 << 20)))
+            }
             throw RelayError(
                 .usage,
                 "--memory \(Size.text(options.memory)) is too small: this run needs at least \(Size.roundedUp(least))"
