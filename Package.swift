@@ -32,13 +32,17 @@ let package = Package(
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
         .library(
-            name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "Reassembly", "SegmentPool", "Options"]),
+            name: "SpillwayParts",
+            targets: [
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0",
             traits: [.trait(name: "YAML")]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     ],
     targets: [
         // What Swift cannot say, one target per library.
@@ -62,16 +66,23 @@ let package = Package(
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
         module("Reassembly", "CMachine", "Fragments", "Machine", "Pcapng"),
+        module("Transfer", "CMachine", "Machine", "Pcapng"),
+        module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
+        module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
+        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module(
-            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "SegmentPool", "Egress", "Telemetry"),
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "Egress", "Telemetry"),
+        module(
+            "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool", "Telemetry",
+                "Collector", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool", "Telemetry",
+                "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -92,8 +103,12 @@ let package = Package(
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
+        tests("TransferTests", "Transfer", "Pcapng"),
+        tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
-        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
+        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
             path: "Tests/EndToEnd", swiftSettings: strict),
@@ -104,9 +119,8 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress",
-        "TestSupport",
-        "MachineTests", "SegmentPoolTests", "EgressTests",
+        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool",
+        "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []

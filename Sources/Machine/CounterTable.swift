@@ -18,8 +18,8 @@
     case unassembledTableFull, unassembledMemoryFull, unassembledCollision, unassembledBusy, unassembledEnd
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
-    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft
-    case cutForProfile, resent, connects, reconnects, refusedGuests
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedLateHello
+    case cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
     /// modules cannot make; a test holds that both agree.
@@ -41,7 +41,7 @@
         public let report: String
         /// The reason, for `dropped` and `filtered`.
         public let reason: String?
-        /// Metric name without the `spillway_` prefix and without `_total`.
+        /// Metric name without the `spillway_` prefix and without `_total`. What is shown in seconds is counted in nanoseconds.
         public let metric: String
         /// Whether it can also go down.
         public let isGauge: Bool
@@ -109,12 +109,12 @@
             .gauge(.worker, "fragment_bytes", "fragment_bytes", "Fragment memory in use")
         case .reassemblyTime:
             .count(
-                .worker, "reassembly_ns", "reassembly_duration",
-                "Nanoseconds from the first fragment to the last of datagrams put together, in sum")
+                .worker, "reassembly_ns", "reassembly_seconds",
+                "Time from the first fragment to the last of datagrams put together, in sum")
         case .longestReassembly:
             .gauge(
-                .worker, "longest_reassembly_ns", "longest_reassembly_duration",
-                "Most nanoseconds a datagram took from the first fragment to the last")
+                .worker, "longest_reassembly_ns", "longest_reassembly_seconds",
+                "Longest time a datagram took from the first fragment to the last")
         case .atomicFragments:
             .count(
                 .worker, "atomic_fragments", "atomic_fragments",
@@ -166,13 +166,18 @@
             .drop(.destination, "unreachable", "Owed only to destinations without progress while another waited")
         case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
         case .droppedLeft: .drop(.destination, "left", "A reader that holds nothing left before it had them")
+        case .droppedLateHello:
+            .drop(
+                .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")
         case .connects: .count(.destination, "connects", "connects", "Connections made")
         case .reconnects: .count(.destination, "reconnects", "reconnects", "Connections made after the first")
         case .refusedGuests:
-            .count(.destination, "refused", "refused_readers", "Readers turned away because all places were taken")
+            .count(.destination, "refused", "refused_readers", "Readers turned away: no place, or not allowed")
+        case .protocolErrors:
+            .count(.destination, "protocol_errors", "protocol_errors", "Connections a breach of the protocol ended")
         }
     }
 }

@@ -31,6 +31,12 @@ public struct RunOptions: Sendable {
         case mirror
     }
 
+    /// Who gets what.
+    public enum Distribution: String, Sendable, CaseIterable {
+        case replicate
+        case roundRobin = "round-robin"
+    }
+
     /// The rung of the capture ladder.
     public enum Capture: String, Sendable, CaseIterable {
         case auto
@@ -89,6 +95,16 @@ public struct RunOptions: Sendable {
     public var destinations: [Destination]
     /// Where readers connect.
     public var listeners: [Listener]
+    /// Who gets what.
+    public var distribute: Distribution?
+    /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
+    public var reassignAfter: UInt64?
+    /// Bytes written and not acknowledged, per destination.
+    public var ackWindow: Int?
+    /// The file with the token shared with collectors.
+    public var tokenFile: String?
+    /// Addresses from which readers may connect, as they were written; none for all.
+    public var allow: [String]
     /// One capture file in capture order; `-` is standard output.
     public var write: String?
     /// A filter in libpcap's language.
@@ -146,6 +162,11 @@ public struct RunOptions: Sendable {
         name = try settings.name ?? Values.name(from: hostName)
         destinations = try settings.destinations()
         listeners = try settings.listeners()
+        distribute = try settings.choice(.distribute)
+        reassignAfter = try settings.time(.reassignAfter, least: 0)
+        ackWindow = try settings.size(.ackWindow, 64 << 10...1 << 30)
+        tokenFile = try settings.plainPath(.tokenFile)
+        allow = try settings.allowedAddresses()
         write = try settings.path(.write)
         filter = settings.last(.filter)?.text
         snapLength = try settings.snapLength()
@@ -170,7 +191,6 @@ public struct RunOptions: Sendable {
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
-        try settings.checkOnlyValue(.distribute, "replicate")
         try checkTogether(settings)
     }
 
@@ -202,6 +222,15 @@ public struct RunOptions: Sendable {
                 guard let output, output.text != "-", files.contains(output.text) else { continue }
                 throw OptionError("\(output.quotation): this file is also read; write to another one")
             }
+        }
+        if let how = settings.last(.distribute), distribute == .roundRobin,
+            destinations.allSatisfy({ $0.address == nil })
+        {
+            throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
+        }
+        if let allow = settings.last(.allow), listeners.isEmpty, allow.origin == .commandLine {
+            throw OptionError(
+                "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
         }
         try checkInputKind(settings)
         try checkTap(settings)

@@ -51,6 +51,10 @@ extension LayeredSettings {
         try value(option, "the path of a file, or - for standard output") { isPath($0) ? $0 : nil }
     }
 
+    func plainPath(_ option: Option) throws(OptionError) -> String? {
+        try value(option, "the path of a file") { isPath($0) && $0 != "-" ? $0 : nil }
+    }
+
     func address(_ option: Option) throws(OptionError) -> Address? {
         try value(option, "ADDR:PORT, such as 127.0.0.1:9100 or [::1]:9100") { Address.listening($0) }
     }
@@ -134,6 +138,17 @@ extension Settings {
             throw OptionError("-r -: there twice; standard input can be read once")
         }
         return files.map(\.text)
+    }
+
+    /// Addresses and ranges of them by their letters; what they mean is checked where they are used.
+    func allowedAddresses() throws(OptionError) -> [String] {
+        try all(.allow).map { setting throws(OptionError) in
+            let letters = setting.text.allSatisfy { $0.isASCII && ($0.isHexDigit || ".:/".contains($0)) }
+            guard letters, setting.text.contains(where: { ".:".contains($0) }) else {
+                throw OptionError("\(setting.quotation): write an address, or ADDRESS/BITS such as 192.0.2.0/24")
+            }
+            return setting.text
+        }
     }
 
     func destinations() throws(OptionError) -> [Destination] {

@@ -66,15 +66,17 @@ extension RelayRun {
     }
 
     private var egressSetup: EgressSetup {
-        EgressSetup(
+        var setup = EgressSetup(
             pool: pool, workers: placement.lanes.count, plans: outputs.plans, counters: counters.destinations,
-            limits: limits, run: identity, interfaces: registry.view,
+            limits: limits, run: identity, session: session, interfaces: registry.view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
             isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
+        (setup.allowed, setup.shares) = (allowed, shares)
+        return setup
     }
 
     /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
@@ -86,7 +88,7 @@ extension RelayRun {
     ) -> Worker {
         let writer = BatchWriter(
             pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
-            interfaces: registry.view, counters: counters.workers[lane], wake: wake)
+            interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
             waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset,
@@ -205,4 +207,6 @@ extension RelayRun {
 extension DestinationPlan {
     /// Counts and discards.
     var isNull: Bool { if case .null = outlet { true } else { false } }
+    /// We connect there.
+    var isConnection: Bool { if case .connect = outlet { true } else { false } }
 }

@@ -46,6 +46,10 @@ public struct BatchLimits: Sendable {
     private let batchBytes: Int
     private let batchTime: UInt64
     private var trailer: BatchTrailer
+    private let shares: ShareBoard
+    private var turn: Int
+    /// The next number of each lane.
+    private let numbers: UnsafeMutablePointer<UInt64>
     private var batchStart: UnsafeMutableRawPointer
     private var segment: UInt32 = 0
     private var hasSegment = false
@@ -60,7 +64,8 @@ public struct BatchLimits: Sendable {
     ///   - wake: the egress thread's signal.
     public init(
         pool: SegmentPool, free: consuming RingConsumer<UInt32>, limits: BatchLimits, run: RunIdentity, worker: UInt16,
-        interfaces table: InterfaceView, counters: Counters, wake: WakeSignal
+        interfaces table: InterfaceView, counters: Counters, wake: WakeSignal,
+        shares: ShareBoard = ShareBoard(shares: 0)
     ) {
         self.pool = pool
         self.table = table
@@ -72,6 +77,11 @@ public struct BatchLimits: Sendable {
         maximumPackets = limits.packets
         trailer = BatchTrailer(run: run)
         trailer.worker = worker
+        self.shares = shares
+        // Workers begin at different shares, so that a slow input does not favour the first.
+        turn = shares.count == 0 ? 0 : Int(worker) % shares.count
+        unsafe numbers = UnsafeMutablePointer<UInt64>.allocate(capacity: BatchIndex.maximumLanes)
+        unsafe numbers.initialize(repeating: 0, count: BatchIndex.maximumLanes)
         unsafe cursor = pool.start(of: 0)
         unsafe limit = cursor
         unsafe batchStart = cursor
@@ -148,6 +158,8 @@ public struct BatchLimits: Sendable {
     /// Closes the open batch, if it holds anything, and publishes it.
     @_noLocks @usableFromInline mutating func close() {
         guard packets > 0 else { return }
+        trailer.lane = shares.nextLane(&turn)
+        unsafe trailer.number = numbers[Int(trailer.lane)]
         trailer.packets = packets
         trailer.sourceFrames = packets &+ mergedFrames
         trailer.recordBytes = UInt32(unsafe cursor - batchStart)
@@ -155,7 +167,7 @@ public struct BatchLimits: Sendable {
         (trailer.leastTime, trailer.greatestTime) = (leastTime, greatestTime)
         (trailer.firstArrival, trailer.lastArrival) = (firstArrival, lastArrival)
         unsafe trailer.write(to: cursor)
-        trailer.number += 1
+        unsafe numbers[Int(trailer.lane)] += 1
         unsafe cursor += 96
         unsafe pool.slot(segment, ordinal).pointee = UInt32(cursor - pool.start(of: segment))
         ordinal += 1

@@ -12,6 +12,7 @@ extension Run {
             .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
             .busyPoll: input.busyPoll ? "true" : nil,
             .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
+            .reassignAfter: output.reassignAfter, .ackWindow: output.ackWindow, .tokenFile: output.tokenFile,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
             .batchPackets: memory.batchPackets,
@@ -23,6 +24,7 @@ extension Run {
         ]
         let several: [RunOption: [String]] = [
             .interface: input.interface, .read: input.read, .to: output.to, .listen: output.listen,
+            .allow: output.allow,
         ]
         return single.compactMapValues { $0.map { [$0] } }.merging(several) { one, _ in one }
     }
@@ -40,12 +42,17 @@ extension RelayOptions {
         destinations = options.destinations.map { destination in
             Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
-                order: destination.order.map(Order.init))
+                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init))
         }
         listeners = options.listeners.map { listener in
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
+        sharesBatches = options.distribute == .roundRobin
+        reassignAfter = options.reassignAfter ?? reassignAfter
+        ackWindow = options.ackWindow ?? ackWindow
+        tokenFile = options.tokenFile
+        allow = options.allow
         outputFile = options.write
         filter = options.filter
         snapLength = options.snapLength ?? snapLength
@@ -95,6 +102,16 @@ extension RelayOptions.Wire {
         case .pcapng: self = .pcapng
         case .pcap: self = .pcap
         case .pcapNanoseconds: self = .pcapNanoseconds
+        }
+    }
+}
+
+extension RelayOptions.Acknowledgement {
+    init(_ ack: Options.Acknowledgement) {
+        switch ack {
+        case .auto: self = .auto
+        case .required: self = .required
+        case .none: self = .none
         }
     }
 }

@@ -143,6 +143,29 @@ struct XDPLifeTests {
         }
     }
 
+    @Test("A run that is killed leaves settings changed; the next one sets them back, says so, and leaves nothing")
+    func setBackAfterKill() throws {
+        try withNetworkNamespace { space in
+            func deferred() throws -> [String] {
+                let paths = ["napi_defer_hard_irqs", "gro_flush_timeout"].map { "/sys/class/net/right/\($0)" }
+                let command = space.inside("cat", paths)
+                return try run(command.tool, command.arguments).checked().outputLines
+            }
+            let before = try deferred()
+            let killed = try space.xdpRelay(["-i", "right", "--busy-poll", "--to", "null"])
+            killed.child.send(signal: SIGKILL)
+            _ = try killed.child.wait()
+            #expect(try deferred() == ["2", "200000"])
+            let next = try space.xdpRelay(["-i", "right", "--to", "null"])
+            #expect(try deferred() == before)
+            let result = try stop(next)
+            result.expect(exits: 0, naming: ["right: set back", "napi_defer_hard_irqs", "gro_flush_timeout"])
+            let last = try stop(try space.xdpRelay(["-i", "right", "--to", "null"]))
+            #expect(!last.command.errorText.contains("set back"))
+            #expect(try deferred() == before)
+        }
+    }
+
     @Test("Busy polling where it cannot be: with a packet socket it is said, with files refused")
     func noBusyPoll() throws {
         try withNetworkNamespace { space in

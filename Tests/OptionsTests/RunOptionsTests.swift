@@ -29,8 +29,10 @@ struct RunOptionsTests {
     @Test("Every option reaches its place")
     func everything() throws {
         let options = try understood([
-            .interface: ["eth0", "eth1"], .name: ["s1"], .to: ["null,name=sink", "h:1,wire=pcap,name=a"],
-            .listen: ["127.0.0.1,order=oldest-first"], .write: ["-"], .distribute: ["replicate"],
+            .interface: ["eth0", "eth1"], .name: ["s1"],
+            .to: ["null,name=sink", "h:1,wire=pcap,name=a", "i:2,ack=required"],
+            .listen: ["127.0.0.1,order=oldest-first"], .write: ["-"], .distribute: ["round-robin"],
+            .reassignAfter: ["1m"], .ackWindow: ["8M"], .tokenFile: ["t"], .allow: ["::/0", "10.0.0.0/8"],
             .filter: ["tcp port 80"], .snaplen: ["96"], .count: ["5"], .duration: ["1m"], .capture: ["af-packet"],
             .tap: ["mirror"], .busyPoll: ["true"], .memory: ["1G"], .segmentSize: ["4M"], .hugepages: ["1G"],
             .numaNode: ["1"],
@@ -41,8 +43,11 @@ struct RunOptionsTests {
         ])
         #expect(options.inputs == .interfaces([.init("eth0"), .init("eth1")]))
         #expect(options.name == "s1")
-        #expect(options.destinations.map(\.name) == ["sink", "a"])
-        #expect(options.destinations.map(\.address) == [nil, Address(host: "h", port: 1)])
+        #expect(options.destinations.map(\.name) == ["sink", "a", "i:2"])
+        #expect(options.destinations.map(\.address) == [nil, Address(host: "h", port: 1), Address(host: "i", port: 2)])
+        #expect(options.destinations.map(\.ack) == [nil, nil, .required])
+        #expect(options.distribute == .roundRobin && options.reassignAfter == 60_000_000_000)
+        #expect(options.ackWindow == 8 << 20 && options.tokenFile == "t" && options.allow == ["::/0", "10.0.0.0/8"])
         #expect(options.listeners.map(\.address) == [Address(host: "127.0.0.1", port: 57012)])
         #expect(options.listeners.map(\.order) == [.oldestFirst])
         #expect(options.write == "-" && options.filter == "tcp port 80" && options.snapLength == 96)
@@ -112,7 +117,10 @@ struct RunOptionsTests {
         (.to, ["h"], ["--to h", "HOST:PORT"]), (.to, ["h:1,wire=erf"], ["wire=erf", "pcapng, pcap, pcap-ns"]),
         (.to, ["h:1,order=random"], ["order=random", "newest-first, oldest-first"]),
         (.to, ["h:1,name=.a"], [".a", "64"]), (.to, ["h:1,name="], ["--to h:1,name="]),
-        (.to, ["h:1,ack=none"], ["'ack'", "name, wire, order"]), (.to, ["h:1,"], ["KEY=VALUE"]),
+        (.to, ["h:1,ack=maybe"], ["ack=maybe", "auto, required, none"]),
+        (.to, ["h:1,wire=pcap,ack=auto"], ["wire=pcap", "ack=auto"]), (.to, ["h:1,acks=no"], ["'acks'", "ack"]),
+        (.ackWindow, ["1K"], ["--ack-window 1K", "65536"]), (.tokenFile, ["-"], ["--token-file -", "path"]),
+        (.reassignAfter, ["5"], ["--reassign-after 5", "30s"]), (.to, ["h:1,"], ["KEY=VALUE"]),
         (.to, ["h:1,name=a,name=b"], ["name", "twice"]), (.to, ["null,wire=pcap"], ["'wire'", "name"]),
         (.to, ["h:1", "h:1"], ["--to h:1", "name=N"]), (.to, ["h:1,name=x", "i:2,name=x"], ["'x'", "name=N"]),
         (.to, ["null", "null"], ["--to null", "name=N"]), (.listen, ["57012"], ["--listen 57012", "ADDR:PORT"]),
@@ -137,6 +145,8 @@ struct RunOptionsTests {
             ([.read: ["a"], .write: ["b"], .report: ["b"]], ["-w b", "--report b"]),
             ([.read: ["a"], .write: ["a"]], ["-w a", "read"]),
             ([.read: ["a"], .to: ["null"], .report: ["a"]], ["--report a", "read"]),
+            ([.read: ["a"], .to: ["null"], .allow: ["::/0"]], ["--allow ::/0", "--listen"]),
+            ([.read: ["a"], .to: ["null"], .distribute: ["round-robin"]], ["--distribute round-robin", "--to"]),
             ([.read: ["a"], .to: ["null"], .tap: ["mirror"]], ["--tap mirror", "-i"]),
             ([.read: ["a"], .to: ["null"], .capture: ["auto"]], ["--capture auto", "-i"]),
             ([.interface: ["e"], .to: ["null"], .pace: ["max"]], ["--pace max", "-r"]),

@@ -126,6 +126,35 @@ SPILLWAY_NO_LOCKS long spillway_unacknowledged(int socket);
 /// accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC: the connection, or -errno.
 int spillway_accept(int socket);
 
+/// Gives a file a new name in the same file system without replacing anything (renameat2 with RENAME_NOREPLACE): 0 or
+/// -errno, -EEXIST if the new name is taken. Where the file system lacks the flag: a look, and then a plain rename.
+int spillway_rename_new(int from_directory, const char *from, int to_directory, const char *to);
+
+/// openat(2), which is variadic: a descriptor, or -errno.
+int spillway_open_at(int directory, const char *path, int flags, unsigned mode);
+
+/// Reserves space of a file without changing its size (fallocate with FALLOC_FL_KEEP_SIZE): 0 or -errno.
+int spillway_reserve(int descriptor, long start, long length);
+
+// ---- crash points ------------------------------------------------------------------------------------------------
+
+/// The number of the armed crash point, 0 if none is: see Machine/CrashPoint.swift.
+extern int spillway_crash_armed;
+
+/// Ends the process by SIGKILL when this is the armed point and it has been passed often enough.
+SPILLWAY_NO_LOCKS void spillway_crash_reached(void);
+
+/// Arms a point: the process dies when it passes it for the `count`th time. For the start of a process.
+void spillway_crash_arm(int point, int count);
+
+/// Passes a point; one load and one comparison when nothing is armed.
+SPILLWAY_NO_LOCKS static inline void spillway_crash_pass(int point) {
+    if (__builtin_expect(spillway_crash_armed == point, 0)) spillway_crash_reached();
+}
+
+/// Whether a point is armed.
+SPILLWAY_NO_LOCKS static inline int spillway_crash_is_armed(int point) { return spillway_crash_armed == point; }
+
 /// The values of socket options whose names are macros Swift does not import.
 int spillway_tcp_notsent_lowat(void);
 int spillway_tcp_user_timeout(void);
