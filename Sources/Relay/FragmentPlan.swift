@@ -32,7 +32,8 @@ struct FragmentPlan {
             ringBytes = groups.map { _ in 0 }
             return
         }
-        let share = Self.wholePages(options.fragmentMemory / lanes)
+        let least = options.chosenFragmentMemory == nil ? lanes * ReassemblySettings.leastMemory : 0
+        let share = Self.wholePages(max(options.fragmentMemory, least) / lanes)
         guard share >= ReassemblySettings.leastMemory else {
             throw RelayError(
                 .usage,

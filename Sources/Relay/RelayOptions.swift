@@ -196,7 +196,8 @@ public struct RelayOptions: Sendable {
         get { chosenFragmentMemory ?? min(16 << 20, max(memory / 16, ReassemblySettings.leastMemory)) }
         set { chosenFragmentMemory = newValue }
     }
-    private var chosenFragmentMemory: Int?
+    /// What was asked for, nil where `memory` decides.
+    private(set) var chosenFragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.
