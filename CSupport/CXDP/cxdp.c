@@ -219,6 +219,10 @@ int spillway_xdp_set_socket(int sockets, uint32_t queue, int socket) {
 
 // ---- the socket --------------------------------------------------------------------------------------------------
 
+int spillway_xdp_socket(void) { return socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0); }
+
+int spillway_xdp_control_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
 int spillway_xdp_set_up(
     int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t fill, uint32_t receive) {
     // The layout every kernel with AF_XDP understands: address, length, chunk size, headroom, flags.

@@ -92,6 +92,11 @@ int spillway_xdp_set_socket(int sockets, uint32_t queue, int socket);
 
 // ---- the socket --------------------------------------------------------------------------------------------------
 
+/// A new AF_XDP socket, or an ordinary one to ask the kernel about interfaces with. -1 with errno. Here because SOCK_RAW and the like
+/// are an enumeration, which belongs to another Swift module depending on the order in which the compiler loads them.
+int spillway_xdp_socket(void);
+int spillway_xdp_control_socket(void);
+
 /// Registers memory for packets in chunks of `chunk` bytes, and the sizes of the three rings. 0, or an errno.
 int spillway_xdp_set_up(
     int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t fill, uint32_t receive);

@@ -12,7 +12,7 @@ struct CardStamps: ~Copyable {
     /// Asks the driver, if they are wanted.
     init(interface: Int32, isWanted: Bool) {
         self.interface = interface
-        socket = OwnedDescriptor(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
+        socket = OwnedDescriptor(spillway_xdp_control_socket())
         areMade = unsafe isWanted && spillway_xdp_stamp_in_card(socket.number, interface, &before) == 0
     }
 
