@@ -187,6 +187,49 @@ struct FragmentLiveTests {
         }
     }
 
+    @Test("When the owner of a datagram cannot take its fragments fast enough, they go on as they came, all of them")
+    func busy() throws {
+        try withNetworkNamespace { space in
+            try space.ip("link", "del", "left")
+            try space.ip(
+                "link", "add", "left", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", "right",
+                "numtxqueues", "2", "numrxqueues", "2")
+            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
+            let reader = try space.reader()
+            // Both workers share a CPU, so that each finds the other one asleep; the ring between them holds some 170 frames.
+            let running = try space.xdpRelay(
+                ["-i", "right", "--to", reader.address, "--memory", "256M", "--fragment-memory", "512K"]
+                    + ["--capture-cpus", "0", "--worker-cpus", "0"], queues: 2)
+            let sender = try space.enter { try FrameSender("left") }
+            var datagrams: [(whole: [UInt8], fragments: [[UInt8]])] = []
+            running.child.send(signal: SIGSTOP)
+            for number in 0..<1500 {
+                var sample = DatagramSample(size: 2800)
+                sample.identification = UInt32(number + 1)
+                sample.source = UInt8(number % 250 + 1)
+                datagrams.append((sample.whole, sample.fragments(of: 1400)))
+                for fragment in datagrams[number].fragments { try sender.send(fragment) }
+            }
+            running.child.send(signal: SIGCONT)
+            let count = datagrams.reduce(0) { $0 + $1.fragments.count }
+            let result = try stop(running)
+            result.expect(exits: 0)
+            let report = try expectLedger(result, captured: count)
+            #expect(try report.count("unassembled", "busy") > 0)
+            #expect(report.destinations.allSatisfy { $0.losses.isEmpty })
+            try reader.waitForEnd()
+            var arrived: [[UInt8]: Int] = [:]
+            for packet in try Stream(reader.streams[0]).packets { arrived[packet.bytes, default: 0] += 1 }
+            // Each datagram is there as one packet or as its fragments, once.
+            for (whole, fragments) in datagrams {
+                let found = fragments.map { arrived.removeValue(forKey: $0) ?? 0 }
+                let isWhole = arrived.removeValue(forKey: whole) ?? 0
+                #expect(found.allSatisfy { $0 == 1 - isWhole } && (0...1).contains(isWhole))
+            }
+            #expect(arrived.isEmpty)
+        }
+    }
+
     @Test("A flood of fragments that never become whole costs whole packets nothing")
     func flood() throws {
         try withNetworkNamespace { space in
