@@ -149,8 +149,9 @@ extension Egress {
         talks[place].haveBlocks -= 1
         talks[place].haveRanges -= have.count
         guard talks[place].haveBlocks >= 0, talks[place].haveRanges >= 0 else { throw .tooLong }
+        let destination = unsafe connections + place
         guard have.run == setup.run || have.count == 0,
-            unsafe connections[place].settle(had: have, &index, utc: now &+ utcOffset, now: now)
+            unsafe destination.pointee.settle(had: have, &index, utc: now &+ utcOffset, now: now)
         else { throw .neverGivenOut }
         if have.isLast { agree(place, now: now) }
     }
