@@ -76,22 +76,6 @@ public struct CollectorReport: Sendable {
         return JSONValue.object(members).text()
     }
 
-    /// The present figures, for other threads.
-    final class PublishedFigures: Sendable {
-        private let figures = Mutex(CollectorFigures())
-
-        /// As they were published last.
-        var present: CollectorFigures { figures.withLock { $0 } }
-
-        /// Publishes figures and returns those before.
-        func replace(with new: CollectorFigures) -> CollectorFigures {
-            figures.withLock { figures in
-                defer { figures = new }
-                return figures
-            }
-        }
-    }
-
     /// The final figures for people.
     public func table() -> String {
         var rows: [(String, String)] = []

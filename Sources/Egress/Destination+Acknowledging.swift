@@ -46,11 +46,10 @@ extension Destination {
                 guard pool.worker(reference) == block.worker, pool.lane(reference) == block.lane,
                     block.contains(pool.number(reference))
                 else { continue }
-                let packets = UInt64(pool.packets(reference))
-                counters.add(.delivered, packets)
-                counters.add(.deliveredBytes, UInt64(unsafe pool.batch(reference).count))
-                ages.delivered(arrival: pool.lastArrival(reference), utc: utc)
-                unsentPackets -= packets
+                let packets = pool.packets(reference)
+                countDelivered(
+                    packets, bytes: unsafe pool.batch(reference).count, arrival: pool.lastArrival(reference), utc: utc)
+                unsentPackets -= UInt64(packets)
                 index.drop(slot, reference)
                 (lastProgress, pause) = (now, 0)
             }

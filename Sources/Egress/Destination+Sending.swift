@@ -201,10 +201,15 @@ extension Destination {
     /// A batch that was in flight has arrived.
     @_noLocks mutating func deliver(_ entry: InFlight, _ index: inout BatchIndex, utc: UInt64) {
         if !entry.isOrphan { index.settle(slot, entry.reference) }
-        counters.add(.delivered, UInt64(entry.packets))
-        counters.add(.deliveredBytes, UInt64(entry.bytes))
+        countDelivered(entry.packets, bytes: Int(entry.bytes), arrival: entry.arrival, utc: utc)
         if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
-        ages.delivered(arrival: entry.arrival, utc: utc)
+    }
+
+    /// Counts a batch as delivered, however it became known.
+    @_noLocks mutating func countDelivered(_ packets: UInt32, bytes: Int, arrival: UInt64, utc: UInt64) {
+        counters.add(.delivered, UInt64(packets))
+        counters.add(.deliveredBytes, UInt64(bytes))
+        ages.delivered(arrival: arrival, utc: utc)
     }
 
     /// The connection is gone: what was not acknowledged is unsent again, unless its memory was taken meanwhile.
