@@ -66,12 +66,8 @@ struct Collect: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> CollectOptions {
-        let file: LayerFile<CollectOption>? = try Surroundings.configuration(watching.config, command: "collect")
-        do throws(OptionError) {
-            return try CollectOptions(
-                LayeredSettings(commandLine: given, environment: Surroundings.environment, file: file))
-        } catch {
-            throw Failure(error, command: "collect")
+        try Surroundings.options(of: "collect", given: given, config: watching.config) {
+            (settings) throws(OptionError) in try CollectOptions(settings)
         }
     }
 

@@ -69,12 +69,8 @@ struct Run: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> RunOptions {
-        let file: ConfigurationFile? = try Surroundings.configuration(watching.config, command: "run")
-        let settings = Settings(commandLine: given, environment: Surroundings.environment, file: file)
-        do throws(OptionError) {
-            return try RunOptions(settings, hostName: Surroundings.hostName)
-        } catch {
-            throw Failure(error, command: "run")
+        try Surroundings.options(of: "run", given: given, config: watching.config) { (settings) throws(OptionError) in
+            try RunOptions(settings, hostName: Surroundings.hostName)
         }
     }
 }
