@@ -145,11 +145,7 @@ struct FragmentLiveTests {
         ])
     func queues(_ placement: [String]) throws {
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            try space.ip(
-                "link", "add", "left", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", "right",
-                "numtxqueues", "2", "numrxqueues", "2")
-            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
+            try space.makePair(queues: 2)
             let reader = try space.reader()
             let running = try space.xdpRelay(
                 ["-i", "right", "--to", reader.address, "--memory", "128M"] + placement, queues: 2)
@@ -190,11 +186,7 @@ struct FragmentLiveTests {
     @Test("When the owner of a datagram cannot take its fragments fast enough, they go on as they came, all of them")
     func busy() throws {
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            try space.ip(
-                "link", "add", "left", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", "right",
-                "numtxqueues", "2", "numrxqueues", "2")
-            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
+            try space.makePair(queues: 2)
             let reader = try space.reader()
             // Both workers share a CPU, so that each finds the other one asleep; the ring between them holds some 170 frames.
             let running = try space.xdpRelay(

@@ -51,11 +51,7 @@ struct XDPChangeTests {
     func queuesAdded() throws {
         try requireTool("ethtool")
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            try space.ip(
-                "link", "add", "left", "numtxqueues", "4", "numrxqueues", "4", "type", "veth", "peer", "name", "right",
-                "numtxqueues", "4", "numrxqueues", "4")
-            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
+            try space.makePair(queues: 4)
             func setQueues(_ count: Int) throws {
                 let command = space.inside("ethtool", ["-L", "right", "rx", "\(count)"])
                 try run(command.tool, command.arguments).checked()
@@ -81,11 +77,7 @@ struct XDPChangeTests {
     func detached(options: [String]) throws {
         try requireTool("bpftool")
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            try space.ip(
-                "link", "add", "left", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", "right",
-                "numtxqueues", "2", "numrxqueues", "2")
-            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
+            try space.makePair(queues: 2)
             let reader = try space.reader()
             let running = try space.xdpRelay(["-i", "right", "--to", reader.address] + options, queues: 2)
             try space.send(0..<300)

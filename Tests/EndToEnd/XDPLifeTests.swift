@@ -88,13 +88,7 @@ struct XDPLifeTests {
     func queuesOfTwo() throws {
         try requireTool("ethtool")
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            for (one, other) in [("left", "right"), ("left2", "right2")] {
-                try space.ip(
-                    "link", "add", one, "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", other,
-                    "numtxqueues", "2", "numrxqueues", "2")
-                for interface in [one, other] { try space.ip("link", "set", interface, "up") }
-            }
+            for (one, other) in [("left", "right"), ("left2", "right2")] { try space.makePair(one, other, queues: 2) }
             let reader = try space.reader()
             let running = try space.xdpRelay(["-i", "right@1", "-i", "right2", "--to", reader.address], queues: 3)
             // Many flows, so that the sender's hash chooses both queues.
