@@ -47,6 +47,7 @@ let package = Package(
     targets: [
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
+        .target(name: "CSending", path: "CSupport/CSending"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -70,6 +71,8 @@ let package = Package(
         module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
+        module("Sending", "CMachine", "CSending", "Machine"),
+        module("Admission"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module(
@@ -108,6 +111,8 @@ let package = Package(
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
+        tests("SendingTests", "Sending", "Machine"),
+        tests("AdmissionTests", "Admission"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
@@ -119,8 +124,9 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool",
-        "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "EgressTests",
+        "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
+        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []
