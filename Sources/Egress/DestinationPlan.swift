@@ -38,12 +38,15 @@ public struct DestinationPlan: Sendable {
     public var holds: Bool
     /// Whether it is to acknowledge.
     public var ack: AckPolicy
+    /// How many parts of the whole it gets, where destinations share.
+    public var share: Int
 
     /// A plan.
     public init(
         name: String, address: String, outlet: Outlet, wire: Wire, newestFirst: Bool, holds: Bool,
-        ack: AckPolicy = .none
+        ack: AckPolicy = .none, share: Int = 1
     ) {
+        self.share = share
         self.ack = ack
         self.name = name
         self.address = address

@@ -32,7 +32,7 @@ extension Egress {
     }
 
     private var hasTakenInAll: Bool {
-        (0..<workers).allSatisfy { index.hasTakenInAll(worker: $0) }
+        (0..<writers).allSatisfy { index.hasTakenInAll(worker: $0) }
     }
 
     private mutating func tend(_ place: Int, now: UInt64) {

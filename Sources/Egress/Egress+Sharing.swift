@@ -4,15 +4,17 @@ internal import SegmentPool
 
 /// Destinations that share the batches: who gets which, who is up, and what becomes of the share of one that is not.
 extension Egress {
-    /// Gives every destination that we connect to its lane.
+    /// Gives every destination that we connect to its lanes.
     mutating func assignLanes() {
         for (share, place) in sharingPlaces.enumerated() {
-            unsafe connections[place].lane = UInt16(share + 1)
-            unsafe index.setOwner(connections[place].slot, lane: UInt16(share + 1))
+            let lane = setup.shares.lane(of: share)
+            unsafe connections[place].lane = lane
+            unsafe index.setOwner(connections[place].slot, lane: lane)
+            unsafe index.setOwner(connections[place].slot, lane: lane + ShareBoard.divertedLane)
         }
     }
 
-    /// Connections that have a share, in the order of their lanes.
+    /// Connections that have a share, in the order of their places on the board.
     private var sharingPlaces: [Int] {
         setup.shares.count == 0 ? [] : (0..<connectionCount).filter { unsafe !connections[$0].isGuest }
     }
@@ -21,21 +23,58 @@ extension Egress {
     mutating func tendShares(now: UInt64) {
         guard setup.shares.count > 0 else { return }
         let places = sharingPlaces
-        var up: UInt64 = 0
-        var present: [Int] = []
-        for (share, place) in places.enumerated() where isUp(place) {
-            up |= 1 << UInt64(share)
-            present.append(place)
-            unsafe connections[place].downSince = 0
-        }
-        setup.shares.publish(up: up)
-        guard up != 0, setup.limits.reassignAfter > 0 else { return }
-        for place in places where !isUp(place) {
-            if unsafe connections[place].downSince == 0 { unsafe connections[place].downSince = now }
-            if unsafe now &- connections[place].downSince >= setup.limits.reassignAfter {
-                reassign(place, to: present)
+        var state = Sharing()
+        for (share, place) in places.enumerated() {
+            if isUp(place) {
+                state.up |= 1 << UInt64(share)
+                unsafe connections[place].downSince = 0
+                continue
             }
+            if unsafe connections[place].downSince == 0 { unsafe connections[place].downSince = now }
+            let after = setup.limits.reassignAfter
+            if after > 0, unsafe now &- connections[place].downSince >= after { state.lost |= 1 << UInt64(share) }
         }
+        if state != sharing {
+            sharing = state
+            publishShares(places)
+        }
+        guard state.up != 0, state.lost != 0 else { return }
+        for (share, place) in places.enumerated() where state.lost >> UInt64(share) & 1 == 1 {
+            reassign(place, to: heirs(of: share, places))
+        }
+    }
+
+    /// Who is up, and who has been down for so long that others take over; one bit per place of the board.
+    struct Sharing: Equatable {
+        var up: UInt64 = 0
+        var lost: UInt64 = 0
+    }
+
+    /// By turns those that are up get new batches, all of them when none is. By flow each has its conversations whether it
+    /// is up or not; only those of one that is lost go to its heir.
+    private func publishShares(_ places: [Int]) {
+        let all = places.enumerated().map { ($0, setup.plans[unsafe connections[$1].plan].share) }
+        if setup.shares.rule == .byTurns {
+            let present = all.filter { sharing.up >> UInt64($0.0) & 1 == 1 }
+            return setup.shares.publish(present.isEmpty ? all : present)
+        }
+        var target: [Int: Int] = [:]
+        for (share, _) in all where sharing.lost >> UInt64(share) & 1 == 1 {
+            if let heir = heir(of: share) { target[share] = heir }
+        }
+        setup.shares.publish(all, target: target)
+    }
+
+    /// The next one on the board that is up: one alone, so that conversations stay whole.
+    private func heir(of share: Int) -> Int? {
+        let count = setup.shares.count
+        return (1..<max(count, 1)).map { (share + $0) % count }.first { sharing.up >> UInt64($0) & 1 == 1 }
+    }
+
+    /// The connections that take over what is owed to one.
+    private func heirs(of share: Int, _ places: [Int]) -> [Int] {
+        if setup.shares.rule == .byFlow { return heir(of: share).map { [places[$0]] } ?? [] }
+        return places.indices.filter { sharing.up >> UInt64($0) & 1 == 1 }.map { places[$0] }
     }
 
     private func isUp(_ place: Int) -> Bool {
@@ -45,11 +84,12 @@ extension Egress {
     /// Hands a destination's own unsent batches over to others by turns. What it took over itself stays with it: a batch
     /// must never come back to a destination that it has left.
     private mutating func reassign(_ place: Int, to others: [Int]) {
+        guard !others.isEmpty else { return }
         let source = unsafe connections + place
         let slot = unsafe source.pointee.slot
         var turn = 0
-        for worker in 0..<workers {
-            var next = index.firstUnsent(slot, worker: worker)
+        for writer in 0..<writers {
+            var next = index.firstUnsent(slot, worker: writer)
             while let reference = next {
                 next = index.nextUnsent(slot, after: reference)
                 guard index.isOwner(slot, lane: index.pool.lane(reference)) else { continue }

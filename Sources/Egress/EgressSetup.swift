@@ -33,6 +33,8 @@ public struct EgressSetup: Sendable {
     public var pool: SegmentPool
     /// Worker threads that fill it.
     public var workers: Int
+    /// Batches each of them has open at once. Each open batch has a writer with segments of its own.
+    public var writersPerWorker = 1
     /// The destinations.
     public var plans: [DestinationPlan]
     /// One set of counters per plan.
@@ -94,6 +96,9 @@ public struct EgressSetup: Sendable {
         (self.doze, self.dropOldest, self.utcOffset) = (doze, dropOldest, utcOffset)
         (self.statistics, self.log) = (statistics, log)
     }
+
+    /// Writers of all workers: those of worker w begin at w times `writersPerWorker`.
+    var writers: Int { workers * writersPerWorker }
 
     /// Connections there can be at once: one per `--to`, and the readers of each listener.
     static func connectionCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {

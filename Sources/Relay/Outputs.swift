@@ -34,7 +34,7 @@ struct Outputs {
         return DestinationPlan(
             name: destination.name, address: destination.address?.description ?? "null", outlet: outlet,
             wire: Wire(destination.wire), newestFirst: destination.order == .newestFirst, holds: true,
-            ack: AckPolicy(destination.ack, hasToken: hasToken))
+            ack: AckPolicy(destination.ack, hasToken: hasToken), share: destination.share)
     }
 
     private static func plan(

@@ -60,11 +60,15 @@ public struct RelayOptions: Sendable {
         public var order: Order
         /// Whether it is to acknowledge.
         public var ack: Acknowledgement
+        /// How many parts of the whole it gets, where destinations share.
+        public var share: Int
 
         /// A destination.
         public init(
-            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil
+            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil,
+            share: Int = 1
         ) {
+            self.share = share
             self.ack = ack ?? (wire == .pcapng ? .auto : .none)
             self.address = address
             self.name = name
@@ -138,8 +142,8 @@ public struct RelayOptions: Sendable {
     public var destinations: [Destination] = []
     /// Every `--listen`.
     public var listeners: [Listener] = []
-    /// Each batch goes to one destination that is up, instead of to all.
-    public var sharesBatches = false
+    /// Who gets what.
+    public var distribution = ShareBoard.Rule.everybody
     /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
     public var reassignAfter: UInt64 = 30_000_000_000
     /// Bytes written and not acknowledged, per destination.

@@ -21,6 +21,10 @@ final class RelayRun: Sendable {
     let allowed: [Subnet]
     /// Who gets what, where destinations share the batches.
     let shares: ShareBoard
+    /// Batches each worker has open at once.
+    let openBatches: Int
+    /// Of the hash of conversations.
+    let flowSeed = UInt64.random(in: 0...UInt64.max)
     let placement: Placement
     let limits: EgressLimits
     let fragments: FragmentPlan
@@ -51,7 +55,11 @@ final class RelayRun: Sendable {
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
-        shares = ShareBoard(shares: options.sharesBatches ? outputs.plans.count(where: \.isConnection) : 0)
+        shares = ShareBoard(
+            shares: options.distribution == .everybody ? 0 : options.destinations.count { $0.address != nil },
+            rule: options.distribution)
+        let openBatches = shares.openBatches
+        self.openBatches = openBatches
         interfaces.feed(from: own)
         let lanes = options.isLive ? interfaces.lanes.count : 1
         let isXDP = !interfaces.lanes.isEmpty && interfaces.lanes.allSatisfy { $0.queue != nil }
@@ -65,14 +73,14 @@ final class RelayRun: Sendable {
         fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)
         let budget = try MemoryBudget(
             options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
-            limits: limits, fragments: fragments)
+            limits: limits, fragments: fragments, openBatches: openBatches)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in
             // Touching a large pool takes its time; a few segments per worker are enough to begin with.
             try SegmentPool(
                 segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node,
-                ready: 16 * lanes)
+                ready: lanes * max(16, 4 * openBatches))
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
         let destinations = outputs.plans.count

@@ -42,13 +42,14 @@ extension RelayOptions {
         destinations = options.destinations.map { destination in
             Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
-                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init))
+                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init),
+                share: destination.share ?? 1)
         }
         listeners = options.listeners.map { listener in
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
-        sharesBatches = options.distribute == .roundRobin
+        distribution = options.distribute.map(ShareBoard.Rule.init) ?? .everybody
         reassignAfter = options.reassignAfter ?? reassignAfter
         ackWindow = options.ackWindow ?? ackWindow
         tokenFile = options.tokenFile
@@ -112,6 +113,16 @@ extension RelayOptions.Acknowledgement {
         case .auto: self = .auto
         case .required: self = .required
         case .none: self = .none
+        }
+    }
+}
+
+extension ShareBoard.Rule {
+    init(_ distribution: RunOptions.Distribution) {
+        switch distribution {
+        case .replicate: self = .everybody
+        case .roundRobin: self = .byTurns
+        case .flow: self = .byFlow
         }
     }
 }
