@@ -41,21 +41,25 @@ extension Egress {
             writer += 1
         }
         if packets > 0 { assign(packets, bytes) }
-        if shared { laneCounts.clear() }
         return taken
     }
 
     @_noLocks private func assign(_ packets: UInt64, _ bytes: UInt64) {
         var place = 0
         while place < connectionCount {
-            if unsafe index.isJoined(connections[place].slot) {
-                // Who has a share gets the batches of its lane only.
-                let lane = unsafe connections[place].lane
-                let mine = lane == 0 ? packets : laneCounts[lane] + laneCounts[lane | ShareBoard.divertedLane]
-                unsafe connections[place].unsentPackets += mine
-                unsafe connections[place].counters.add(.assigned, mine)
+            // Who has a share gets the batches of its lanes only.
+            if unsafe connections[place].lane == 0 && index.isJoined(connections[place].slot) {
+                unsafe connections[place].unsentPackets += packets
+                unsafe connections[place].counters.add(.assigned, packets)
             }
             place += 1
+        }
+        var lane = 0
+        while shareCount > 0, let share = laneCounts.take(from: &lane) {
+            if share.place >= 0 {
+                unsafe connections[share.place].unsentPackets += share.packets
+                unsafe connections[share.place].counters.add(.assigned, share.packets)
+            }
         }
         place = 0
         while place < fileCount {

@@ -13,7 +13,7 @@ internal import Transfer
     // Safe because everything behind its pointers is owned by the one thread that calls `run`.
     let connections: UnsafeMutablePointer<Destination>
     let connectionCount: Int
-    let setup: EgressSetup
+    var setup: EgressSetup
     var index: BatchIndex
     var stream: StreamContext
     let files: UnsafeMutablePointer<FileDestination>
@@ -24,7 +24,7 @@ internal import Transfer
     /// Writers of all workers, each with segments of its own.
     let writers: Int
     let holdsBack: Bool
-    let drainTimeout: UInt64
+    var drainTimeout: UInt64
     let utcOffset: UInt64
     let epoll: Int32
     let fileScratch: MemoryRegion
@@ -40,6 +40,11 @@ internal import Transfer
     let laneCounts: LaneCounts
     /// What the workers were last told about the shares.
     var sharing = Sharing()
+    /// The connection of each place on the board, and the lane that the next one to join gets.
+    var sharePlaces: [Int?] = []
+    var nextLane: UInt16 = 1
+    /// What became of destinations that were removed.
+    var remembered: [DestinationOutcome] = []
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -87,6 +92,13 @@ internal import Transfer
                 }
             }
         }
+        for _ in 0..<setup.limits.spareConnections {
+            let spare = try Destination(
+                slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
+                limits: setup.limits)
+            unsafe (connections + made.connections).initialize(to: spare)
+            made.connections += 1
+        }
         for writer in 0..<writers {
             let ring = try SPSCRing<UInt32>(capacity: 8)
             unsafe (freeRings + writer).initialize(to: ring.makeProducer())
@@ -112,6 +124,14 @@ internal import Transfer
     }
 }
 
+extension DestinationPlan {
+    /// Of a place that nobody has yet.
+    fileprivate static var spare: DestinationPlan {
+        DestinationPlan(
+            name: "", address: "", outlet: .connect([]), wire: .pcapng, newestFirst: true, holds: true, ack: .auto)
+    }
+}
+
 extension StreamContext {
     /// The constant bytes of a run's streams, in memory that stays.
     init(_ setup: EgressSetup) throws(SystemError) {
@@ -125,7 +145,7 @@ extension StreamContext {
             statisticsInterval: setup.limits.statisticsInterval)
         unsafe self.init(
             limits: limits, interfaces: setup.interfaces, sectionHeader: try keep(setup.sectionHeader),
-            laneBlock: try keep(setup.laneBlocks),
+            lanes: try LaneBlocks(setup.laneBlocks),
             endBlock: try keep(End(.done).encoded()), run: setup.run,
             classicMicroseconds: try keep(ClassicPcap.header(.microseconds, linkType: 0)),
             classicNanoseconds: try keep(ClassicPcap.header(.nanoseconds, linkType: 0)),

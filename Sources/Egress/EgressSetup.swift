@@ -47,6 +47,8 @@ public struct EgressSetup: Sendable {
     public var session: SessionIdentity
     /// Set where the destinations that we connect to share the batches: one share for each of them, in the order of the plans.
     public var shares = ShareBoard(shares: 0)
+    /// Changes of destinations that are asked for meanwhile. There are as many counters as there can be plans.
+    public var changes = EgressChanges()
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.
@@ -102,7 +104,7 @@ public struct EgressSetup: Sendable {
 
     /// Connections there can be at once: one per `--to`, and the readers of each listener.
     static func connectionCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
-        plans.reduce(0) { count, plan in
+        plans.reduce(limits.spareConnections) { count, plan in
             switch plan.outlet {
             case .connect: count + 1
             case .listen: count + limits.guestsPerListener

@@ -242,6 +242,11 @@ public struct RunOptions: Sendable {
             }
             return
         }
+        if let one = connections.first(where: { $0.backlog == .all }) {
+            throw OptionError(
+                "--to \(one.name): backlog=all is for destinations that get everything; leave it out, or \(how.quotation)"
+            )
+        }
         if connections.isEmpty {
             throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
         }

@@ -22,7 +22,7 @@ public struct HostPort: Sendable, Equatable, CustomStringConvertible {
 }
 
 /// Everything `spillway run` can be told, validated as far as one value alone can be.
-public struct RelayOptions: Sendable {
+public struct RelayOptions: Sendable, Equatable {
     /// Where packets come from: interfaces, or files, never both.
     public enum Input: Sendable, Equatable {
         /// A network interface by name, and the receive queues to capture from; nil for all.
@@ -62,6 +62,8 @@ public struct RelayOptions: Sendable {
         public var ack: Acknowledgement
         /// How many parts of the whole it gets, where destinations share.
         public var share: Int
+        /// Whether one that is added to a run is owed what the run still holds.
+        public var takesBacklog = false
 
         /// A destination.
         public init(
@@ -142,6 +144,8 @@ public struct RelayOptions: Sendable {
     public var destinations: [Destination] = []
     /// Every `--listen`.
     public var listeners: [Listener] = []
+    /// Whether destinations can be added while the run goes on; places are kept for some then.
+    public var canReload = false
     /// Who gets what.
     public var distribution = ShareBoard.Rule.everybody
     /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.

@@ -45,6 +45,9 @@ final class RelayRun: Sendable {
     /// Reading may begin: at once, but where a first reader is waited for.
     let ready = StopFlag()
     /// What the threads leave behind.
+    let changes = EgressChanges()
+    /// The destinations as they are now, by their numbers, and those that were taken out.
+    let present: Mutex<(plans: [DestinationPlan], removed: Set<Int>, options: RelayOptions)>
     let results = Mutex<(problems: [RelayError], outcomes: [DestinationOutcome])>(([], []))
 
     init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
@@ -55,9 +58,14 @@ final class RelayRun: Sendable {
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
+        present = Mutex((outputs.plans, [], options))
+        let spares = options.canReload ? Self.sparePlaces : 0
         shares = ShareBoard(
             shares: options.distribution == .everybody ? 0 : options.destinations.count { $0.address != nil },
-            rule: options.distribution)
+            spare: spares, rule: options.distribution)
+        // Before the first packet, or a conversation that has begun would move.
+        shares.publish(
+            options.destinations.filter { $0.address != nil }.enumerated().map { ($0.offset, $0.element.share) })
         let openBatches = shares.openBatches
         self.openBatches = openBatches
         interfaces.feed(from: own)
@@ -69,6 +77,7 @@ final class RelayRun: Sendable {
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         (limits.ackWindow, limits.reassignAfter) = (options.ackWindow, options.reassignAfter)
+        limits.spareConnections = spares
         self.limits = limits
         fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)
         let budget = try MemoryBudget(
@@ -83,7 +92,7 @@ final class RelayRun: Sendable {
                 ready: lanes * max(16, 4 * openBatches))
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
-        let destinations = outputs.plans.count
+        let destinations = outputs.plans.count + (options.canReload ? Self.additions : 0)
         counters = try system { () throws(SystemError) in
             try RunCounters(lanes: lanes, destinations: destinations)
         }
@@ -94,6 +103,10 @@ final class RelayRun: Sendable {
         wake = try system { () throws(SystemError) in try WakeSignal() }
         metrics = try Self.metricsServer(options, own)
     }
+
+    /// Places kept for destinations that are added while the run goes on, and how many may be added in all: what one that
+    /// was taken out has counted stays in the account.
+    static let sparePlaces = 4, additions = 32
 
     private static func metricsServer(_ options: RelayOptions, _ own: OwnTraffic) throws(RelayError) -> MetricsServer? {
         guard let address = options.metrics else { return nil }

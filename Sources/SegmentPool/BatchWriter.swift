@@ -3,7 +3,7 @@ public import Pcapng
 internal import Synchronization
 
 /// When a batch closes, and what is written into its trailer.
-public struct BatchLimits: Sendable {
+public struct BatchLimits: Sendable, Equatable {
     /// Bytes of a batch, trailer included; a single larger record is a batch of its own.
     public var bytes: Int
     /// Records of a batch; 1 makes delivery strictly last in, first out.

@@ -35,8 +35,11 @@ internal import Synchronization
     /// What is added to a live lane to get the diverted lane of the same destination.
     public static var divertedLane: UInt16 { @_noLocks @inlinable get { 128 } }
 
-    /// A board of so many equal shares, the first `shares` lanes from 1 on.
-    public init(shares count: Int, rule: Rule = .byTurns) {
+    /// A board of so many equal shares, with the lanes from 1 on.
+    ///
+    /// - Parameter spare: places for destinations that join later.
+    public init(shares: Int, spare: Int = 0, rule: Rule = .byTurns) {
+        let count = shares == 0 ? 0 : shares + spare
         precondition(count <= Self.maximumPlaces, "no more than 64 places")
         self.rule = count == 0 ? .everybody : rule
         self.count = count
@@ -46,7 +49,7 @@ internal import Synchronization
         }
         unsafe self.words = UnsafePointer(words)
         for place in 0..<count { setLane(UInt16(place + 1), of: place) }
-        publish((0..<count).map { ($0, 1) })
+        publish((0..<shares).map { ($0, 1) })
     }
 
     /// Gives a place its lane. Control plane.
@@ -85,7 +88,7 @@ internal import Synchronization
     /// The place of a conversation.
     @_noLocks public func place(ofHash hash: UInt32) -> Int {
         let used = UInt64(unsafe words[0].load(ordering: .relaxed))
-        return entry(Int(truncatingIfNeeded: UInt64(hash) &* used >> 32))
+        return entry(Int(truncatingIfNeeded: (UInt64(hash) &* used) >> 32))
     }
 
     /// The lane of the next batch, by turns.

@@ -40,10 +40,12 @@ extension RelayOptions {
         }
         name = options.name
         destinations = options.destinations.map { destination in
-            Destination(
+            var made = Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
                 order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init),
                 share: destination.share ?? 1)
+            made.takesBacklog = destination.backlog == .all
+            return made
         }
         listeners = options.listeners.map { listener in
             Listener(

@@ -73,9 +73,10 @@ struct OutputArguments: ParsableArguments {
             """
             Send to this destination (several allowed): \
             HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first][,ack=auto|required|none]\
-            [,share=S], or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
+            [,share=S][,backlog=now|all], or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
             ack=auto (default) lets a collector acknowledge that greets within 500 ms; required sends to no other. \
-            share=2 gets twice as much as share=1 (default), where destinations share.
+            share=2 gets twice as much as share=1 (default), where destinations share. backlog=all: added to a run by \
+            SIGHUP, it also gets what the run still holds.
             """, valueName: "dest"))
     var to: [String] = []
 
@@ -225,6 +226,8 @@ struct WatchingArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_MEMORY, ...), the environment over the file.", valueName: "file"))
+                + "(SPILLWAY_MEMORY, ...), the environment over the file. SIGHUP reads it again: destinations come and "
+                + "go by name=, and --ack-window, --reassign-after, --drain-timeout and --allow change.",
+            valueName: "file"))
     var config: String?
 }
