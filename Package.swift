@@ -42,6 +42,7 @@ let package = Package(
     targets: [
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
+        .target(name: "CSending", path: "CSupport/CSending"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -61,6 +62,7 @@ let package = Package(
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
+        module("Sending", "CMachine", "CSending", "Machine"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
@@ -89,6 +91,7 @@ let package = Package(
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
+        tests("SendingTests", "Sending", "Machine"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
@@ -100,9 +103,10 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress",
+        "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool",
+        "Sending", "Egress",
         "TestSupport",
-        "MachineTests", "SegmentPoolTests", "EgressTests",
+        "MachineTests", "SegmentPoolTests", "SendingTests", "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []
