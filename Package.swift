@@ -38,11 +38,14 @@ let package = Package(
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0",
             traits: [.trait(name: "YAML")]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     ],
     targets: [
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .target(name: "CSending", path: "CSupport/CSending"),
+        .target(name: "CLLHTTP", path: "CSupport/CLLHTTP", cSettings: [.headerSearchPath(".")]),
+        .target(name: "CFileService", path: "CSupport/CFileService"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -65,12 +68,16 @@ let package = Package(
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
+        module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
+        module(
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng", "Capture",
+            "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
         module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
+                "FileService", "Generator", "Machine", "Options", "Relay", "Sealing", "SegmentPool", "Sending", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -92,6 +99,8 @@ let package = Package(
         tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("SendingTests", "Sending", "Machine"),
+        tests("FileServiceTests", "FileService", "Machine", "spillway"),
+        tests("SealingTests", "Sealing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

@@ -77,6 +77,9 @@ public struct FileTransfer: BitwiseCopyable, Sendable {
     /// Whether a helper still has a job with this transfer's descriptor.
     public var isBusy: Bool { @_noLocks get { jobs > 0 } }
 
+    /// Whether something was brought in for this transfer that ``finish(tools:)`` lets go of.
+    public var holdsMemory: Bool { @_noLocks get { broughtEnd > broughtStart } }
+
     /// Sends at most `limit` bytes.
     ///
     /// - Parameters:

@@ -16,7 +16,7 @@ struct Spillway: ParsableCommand {
             'spillway help run' has all options, more examples and the exit codes; so has 'help generate'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Generate.self])
+        subcommands: [Run.self, Generate.self, Serve.self])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
