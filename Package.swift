@@ -70,14 +70,16 @@ let package = Package(
         module("Telemetry", "CMachine", "Machine"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
-            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng", "Capture",
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
+            "Capture",
             "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
         module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "FileService", "Generator", "Machine", "Options", "Relay", "Sealing", "SegmentPool", "Sending", "Telemetry",
+                "FileService", "Generator", "Machine", "Options", "Relay", "Sealing", "SegmentPool", "Sending",
+                "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

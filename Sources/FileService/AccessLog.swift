@@ -45,7 +45,8 @@ final class AccessLog: Sendable {
                 text.append(byte)
             }
         }
-        text.append("\",\"status\":\(line.status),\"bytes\":\(line.bytes),\"microseconds\":\(line.nanoseconds / 1000)}\n")
+        text.append(
+            "\",\"status\":\(line.status),\"bytes\":\(line.bytes),\"microseconds\":\(line.nanoseconds / 1000)}\n")
         let isFull = pending.withLock { pending in
             pending += text
             return pending.count >= Self.full

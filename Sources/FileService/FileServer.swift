@@ -114,7 +114,9 @@ public final class FileServer: Sendable {
             ("seconds", .fraction(Double(Clock.monotonic() - started) / 1e9)),
             ("method", .string(shared.options.method.name)),
         ]
-        for counter in ServeCounter.allCases { members.append((counter.entry.name, .number(shared.counters.value(counter)))) }
+        for counter in ServeCounter.allCases {
+            members.append((counter.entry.name, .number(shared.counters.value(counter))))
+        }
         members.append(("helper_threads_peak", .number(UInt64(figures.threadsPeak))))
         members.append(("helper_loads", .number(figures.loads)))
         members.append(("helper_loaded_bytes", .number(figures.loadedBytes)))

@@ -31,7 +31,8 @@ struct AgeHeader {
         let share = Array(ephemeral.publicKey.rawRepresentation)
         guard let key = wrappingKey(ephemeral, peer: recipient.bytes, salt: share + recipient.bytes),
             let nonce = try? ChaChaPoly.Nonce(data: [UInt8](repeating: 0, count: 12)),
-            let box = unsafe try? ChaChaPoly.seal(fileKey.withUnsafeBytes { unsafe Array($0) }, using: key, nonce: nonce)
+            let box = unsafe try? ChaChaPoly.seal(
+                fileKey.withUnsafeBytes { unsafe Array($0) }, using: key, nonce: nonce)
         else { throw .badKey("\(recipient): no point that a secret can be shared with") }
         return "-> X25519 \(Base64.text(share))\n\(Base64.text(box.ciphertext + box.tag))\n"
     }

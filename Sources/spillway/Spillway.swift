@@ -16,7 +16,9 @@ struct Spillway: ParsableCommand {
             'spillway help run' has all options, more examples and the exit codes; so has 'help generate'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Generate.self, Serve.self])
+        subcommands: [
+            Run.self, Generate.self, Serve.self, FetchCommand.self, Keygen.self, Seal.self, Unseal.self,
+        ])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()

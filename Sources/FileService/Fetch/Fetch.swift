@@ -77,7 +77,10 @@ public struct Fetch: Sendable {
                 return outcome
             } catch {
                 tries = part.length > before ? 0 : tries + 1
-                guard error.isPassing, tries < attempts else { throw error }
+                guard error.isPassing, tries < attempts else {
+                    if part.length == 0 { part.discard() }
+                    throw error
+                }
                 Clock.sleep(nanoseconds: 200_000_000 << UInt64(tries))
             }
         }
@@ -85,7 +88,9 @@ public struct Fetch: Sendable {
 
     // ---- asking --------------------------------------------------------------------------------------------------
 
-    private func ask(_ range: String?, _ outcome: inout Outcome, ifStill tag: String? = nil) throws(FetchError) -> HTTPExchange {
+    private func ask(_ range: String?, _ outcome: inout Outcome, ifStill tag: String? = nil) throws(FetchError)
+        -> HTTPExchange
+    {
         var fields = ""
         if let token { fields += "Authorization: Bearer \(token)\r\n" }
         if let range { fields += "Range: bytes=\(range)\r\n" }

@@ -10,7 +10,8 @@ public struct HTTPAddress: Sendable, Equatable {
     /// Understands `http://HOST[:PORT]/PATH[?QUERY]`.
     public init(_ text: String) throws(FetchError) {
         guard text.lowercased().hasPrefix("http://") else {
-            let reason = text.lowercased().hasPrefix("https://") ? "; TLS is not spoken, sealed files do not need it" : ""
+            let reason =
+                text.lowercased().hasPrefix("https://") ? "; TLS is not spoken, sealed files do not need it" : ""
             throw FetchError(.address, "\(text): write http://HOST:PORT/PATH\(reason)")
         }
         let rest = text.dropFirst(7).prefix { $0 != "#" }

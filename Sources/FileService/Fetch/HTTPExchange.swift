@@ -151,7 +151,7 @@ internal import Machine
         while sent < bytes.count {
             let place = sent
             let count = unsafe bytes.withUnsafeBytes {
-                unsafe Glibc.send(socket, $0.baseAddress! + place, bytes.count - place, Int32(MSG_NOSIGNAL.rawValue))
+                unsafe Glibc.send(socket, $0.baseAddress! + place, bytes.count - place, Int32(MSG_NOSIGNAL))
             }
             if count >= 0 {
                 sent += count
@@ -175,7 +175,8 @@ internal import Machine
                 return piece
             }
             guard count == -Int(EAGAIN), Self.wait(socket, Int16(POLLIN)) else {
-                throw FetchError(.connection, "\(SystemError("recv", "", code: count == -Int(EAGAIN) ? errno : Int32(-count)))")
+                throw FetchError(
+                    .connection, "\(SystemError("recv", "", code: count == -Int(EAGAIN) ? errno : Int32(-count)))")
             }
         }
     }

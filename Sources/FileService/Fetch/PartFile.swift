@@ -69,6 +69,12 @@ final class PartFile {
         _ = unsafe unlink(path + ".part.tag")
     }
 
+    /// Removes what nothing has come of.
+    func discard() {
+        _ = unsafe unlink(path + ".part")
+        _ = unsafe unlink(path + ".part.tag")
+    }
+
     private static func read(_ path: String) -> String? {
         let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }

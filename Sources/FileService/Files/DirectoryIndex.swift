@@ -28,7 +28,9 @@ struct DirectoryIndex {
         }
         defer { unsafe closedir(stream) }
         while let found = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &found.pointee.d_name) { bytes in unsafe [UInt8](bytes.prefix { $0 != 0 }) }
+            let name = unsafe withUnsafeBytes(of: &found.pointee.d_name) { bytes in
+                unsafe [UInt8](bytes.prefix { $0 != 0 })
+            }
             guard name.first != UInt8(ascii: "."), let entry = Self.entry(name, in: own) else { continue }
             if entries.count == Self.most {
                 isCut = true

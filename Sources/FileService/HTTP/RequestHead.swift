@@ -70,7 +70,8 @@ internal import CLLHTTP
     /// The value of a field that is there once. Of a repeated one nothing is believed.
     func text(_ field: Field) -> String? {
         let place = places[field.rawValue]
-        return unsafe place < 0 ? nil : String(decoding: slice(spillway_http_field_at(head, UInt32(place)).value), as: UTF8.self)
+        return unsafe place < 0
+            ? nil : String(decoding: slice(spillway_http_field_at(head, UInt32(place)).value), as: UTF8.self)
     }
 
     // ---- fields --------------------------------------------------------------------------------------------------
@@ -82,7 +83,8 @@ internal import CLLHTTP
     private func known(_ index: Int) -> Field? {
         let name = unsafe slice(spillway_http_field_at(head, UInt32(index)).name)
         func equals(_ text: StaticString) -> Bool {
-            name.count == text.utf8CodeUnitCount && name.indices.allSatisfy { unsafe name[$0] | 0x20 == text.utf8Start[$0] | 0x20 }
+            name.count == text.utf8CodeUnitCount
+                && name.indices.allSatisfy { unsafe name[$0] | 0x20 == text.utf8Start[$0] | 0x20 }
         }
         switch name.count {
         case 4: return equals("host") ? .host : nil

@@ -49,10 +49,10 @@ struct RequestTarget: Sendable, Equatable {
 
     private static func query(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> [(name: String, value: String)] {
         var pairs: [(name: String, value: String)] = []
-        for unsafe pair in unsafe bytes.split(separator: UInt8(ascii: "&"), maxSplits: 63) {
+        for unsafepair in unsafe bytes.split(separator: UInt8(ascii: "&"), maxSplits: 63) {
             let parts = unsafe pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
             var texts: [String] = []
-            for unsafe part in unsafe parts {
+            for unsafepart in unsafe parts {
                 let decoded = try unsafe decoded(UnsafeRawBufferPointer(rebasing: part), isForm: true)
                 texts.append(String(decoding: decoded, as: UTF8.self))
             }
@@ -69,7 +69,8 @@ struct RequestTarget: Sendable, Equatable {
         while place < bytes.count {
             var byte = unsafe bytes[place]
             if byte == UInt8(ascii: "%") {
-                guard place + 2 < bytes.count, let high = unsafe digit(bytes[place + 1]), let low = unsafe digit(bytes[place + 2])
+                guard place + 2 < bytes.count, let high = unsafe digit(bytes[place + 1]),
+                    let low = unsafe digit(bytes[place + 2])
                 else { throw .malformed }
                 byte = high << 4 | low
                 place += 2

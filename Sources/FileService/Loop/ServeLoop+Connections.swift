@@ -40,7 +40,8 @@ extension ServeLoop {
 
     /// Says that there are too many, as far as the socket takes it at once.
     private func refuse(_ descriptor: Int32) {
-        let text = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        let text =
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         _ = unsafe Glibc.send(descriptor, text, text.utf8.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
         Glibc.close(descriptor)
     }

@@ -15,7 +15,9 @@ extension ServeLoop {
         let path = target.path
         lend(connection) { writer in
             let index: DirectoryIndex
-            do throws(OpenFile.Fault) { index = try DirectoryIndex(directory) } catch { return writer.fail(.internalError) }
+            do throws(OpenFile.Fault) { index = try DirectoryIndex(directory) } catch {
+                return writer.fail(.internalError)
+            }
             let text = wantsJSON ? index.json : index.html(of: path)
             let type = wantsJSON ? "application/json" : "text/html; charset=utf-8"
             writer.whole(type: type, extra: "Vary: Accept\r\n", Array(text.utf8))

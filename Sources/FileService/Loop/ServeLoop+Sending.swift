@@ -170,7 +170,8 @@ extension ServeLoop {
         shared.counters.add(response: connection.status)
         shared.log?.add(
             AccessLog.Line(
-                client: connection.peer, method: connection.method, target: connection.target, status: connection.status,
+                client: connection.peer, method: connection.method, target: connection.target,
+                status: connection.status,
                 bytes: connection.sentBytes, nanoseconds: Clock.monotonic() &- connection.began))
         connection.status = 0
         connection.target = ""

@@ -93,7 +93,8 @@ internal import Synchronization
         var event = unsafe epoll_event()
         unsafe event.events = EPOLLIN.rawValue
         switch source {
-        case .listener: unsafe event.events |= 1 << 28 /* EPOLLEXCLUSIVE: one loop is woken for a connection, not all */
+        case .listener:
+            unsafe event.events |= 1 << 28 /* EPOLLEXCLUSIVE: one loop is woken for a connection, not all */
         case .connection: unsafe event.events |= EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
         case .wake, .inotify: break
         }
@@ -115,7 +116,8 @@ internal import Synchronization
             turn()
             wake.announceSleep()
             takeResults()
-            waitForEvents(timeout: queue.isEmpty ? Int32(clamping: (nextTick &- min(now, nextTick)) / 1_000_000 + 1) : 0)
+            waitForEvents(
+                timeout: queue.isEmpty ? Int32(clamping: (nextTick &- min(now, nextTick)) / 1_000_000 + 1) : 0)
             wake.announceAwake()
         }
         for connection in connections { if let connection { close(connection) } }

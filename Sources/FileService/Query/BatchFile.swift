@@ -24,7 +24,9 @@ struct BatchFile {
 
     /// Nil if the file is not wholly of that kind: written by somebody else, or still being written.
     init?(_ file: OpenFile) {
-        guard Self.word(file, at: 0) == BlockType.sectionHeader, Self.word(file, at: 8) == 0x1A2B_3C4D else { return nil }
+        guard Self.word(file, at: 0) == BlockType.sectionHeader, Self.word(file, at: 8) == 0x1A2B_3C4D else {
+            return nil
+        }
         var end = file.length
         var hasBatch = false
         while end > 0 {

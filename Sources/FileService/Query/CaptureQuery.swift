@@ -37,7 +37,9 @@ struct CaptureQuery: Sendable {
             guard let text else { return otherwise }
             guard let time = QueryTime.nanoseconds(text, now: now) else {
                 throw Fault(
-                    reason: "\(name): write seconds since 1970, a time such as 2026-11-21T10:00:00Z, or -5m for five minutes ago")
+                    reason:
+                        "\(name): write seconds since 1970, a time such as 2026-11-21T10:00:00Z, or -5m for five minutes ago"
+                )
             }
             return time
         }
@@ -61,7 +63,8 @@ struct CaptureQuery: Sendable {
         var files: [(first: UInt64, file: QueryFile)] = []
         for entry in index.entries where !entry.isDirectory {
             guard let opened = try? OpenFile(entry.name, below: directory.descriptor), !opened.isDirectory,
-                let file = QueryFile(opened, name: entry.name), let first = file.firstTime, first <= to || !file.isOrdered
+                let file = QueryFile(opened, name: entry.name), let first = file.firstTime,
+                first <= to || !file.isOrdered
             else { continue }
             files.append((first, file))
         }
@@ -106,7 +109,8 @@ enum QueryTime {
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
         guard let seconds = UInt64(parts[0]), seconds < 18_000_000_000 else { return nil }
         guard parts.count == 2 else { return seconds * 1_000_000_000 }
-        guard parts[1].utf8.count <= 9, let fraction = UInt64(parts[1] + String(repeating: "0", count: 9 - parts[1].count))
+        guard parts[1].utf8.count <= 9,
+            let fraction = UInt64(parts[1] + String(repeating: "0", count: 9 - parts[1].count))
         else { return nil }
         return seconds * 1_000_000_000 + fraction
     }

@@ -43,7 +43,9 @@ struct QueryAnswer {
     }
 
     /// A filter compiled for a link type; nil within if the link type knows no such thing, so that nothing matches.
-    private mutating func matches(_ link: UInt16, _ bytes: UnsafeRawPointer, _ captured: UInt32, _ original: UInt32) -> Bool {
+    private mutating func matches(_ link: UInt16, _ bytes: UnsafeRawPointer, _ captured: UInt32, _ original: UInt32)
+        -> Bool
+    {
         guard let expression = query.filter else { return true }
         if filters[link] == nil { filters[link] = .some(try? PacketFilter(expression, linkType: LinkType(link))) }
         guard let filter = filters[link]! else { return false }
@@ -76,11 +78,14 @@ struct QueryAnswer {
             let isSix = unsafe packet.captured > 0 && bytes[0] >> 4 == 6
             label.linkType = isSix ? LinkType.ipv6.value : LinkType.ipv4.value
         }
-        guard let base = bytes.baseAddress, unsafe matches(label.linkType, base, packet.captured, original) else { return }
+        guard let base = bytes.baseAddress, unsafe matches(label.linkType, base, packet.captured, original) else {
+            return
+        }
         let interface = identifier(label)
         let count = unsafe record.withUnsafeMutableBytes { target in
             unsafe Record.write(
-                to: target.baseAddress!, time: packet.time, interface: interface, bytes: base, captured: packet.captured,
+                to: target.baseAddress!, time: packet.time, interface: interface, bytes: base,
+                captured: packet.captured,
                 original: original)
         }
         unsafe record.withUnsafeBytes { unsafe writer.add(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
@@ -135,7 +140,8 @@ struct QueryAnswer {
 
     private static func linkType(_ file: OpenFile, _ part: BatchFile.Part) -> UInt16 {
         var value: UInt16 = 0
-        return unsafe spillway_read_at(file.descriptor, &value, 2, part.start + 8) == 2 ? UInt16(littleEndian: value) : 0
+        return unsafe spillway_read_at(file.descriptor, &value, 2, part.start + 8) == 2
+            ? UInt16(littleEndian: value) : 0
     }
 
     /// Records of a batch that match, each as it is.
