@@ -19,9 +19,11 @@ public struct ServicePlan: Sendable {
     public var clientRate: UInt64?, totalRate: UInt64?
     /// The most connections, in all and of one address.
     public var connections = 1024, clientConnections = 256
-    /// Nanoseconds a client may take for a head, be idle between requests, and not take a byte of a response.
+    /// Nanoseconds a client may take for a head.
     public var headTimeout: UInt64 = 10_000_000_000
+    /// Nanoseconds a connection may be idle between requests.
     public var idleTimeout: UInt64 = 60_000_000_000
+    /// Nanoseconds a client may not take a byte of a response.
     public var sendTimeout: UInt64 = 60_000_000_000
     /// Nanoseconds that responses under way are given at the end.
     public var drainTimeout: UInt64 = 10_000_000_000
