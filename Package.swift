@@ -101,7 +101,7 @@ let package = Package(
         tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
         tests("SendingTests", "Sending", "Machine"),
-        tests("FileServiceTests", "FileService", "Machine", "spillway"),
+        tests("FileServiceTests", "FileService", "Machine", "Sending", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
         .testTarget(

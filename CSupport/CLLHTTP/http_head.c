@@ -10,6 +10,8 @@ struct run {
     struct spillway_http_head *head;
     const char *bytes;
     int is_done;
+    // The name of the current field was seen: without one it is no field.
+    int has_name;
     // The value of the current field was seen: a second piece of it is a folded line (RFC 9112, 5.2), which is refused.
     int has_value;
 };
@@ -32,13 +34,14 @@ static int on_name(llhttp_t *parser, const char *at, size_t length) {
         return -1;
     }
     run->head->fields[run->head->field_count].name = span(run, at, length);
+    run->has_name = length > 0;
     run->has_value = 0;
     return 0;
 }
 
 static int on_value(llhttp_t *parser, const char *at, size_t length) {
     struct run *run = parser->data;
-    if (run->has_value) return -1;
+    if (run->has_value || !run->has_name) return -1;
     run->has_value = 1;
     while (length > 0 && (at[length - 1] == ' ' || at[length - 1] == '\t')) length--;
     run->head->fields[run->head->field_count].value = span(run, at, length);
@@ -47,6 +50,8 @@ static int on_value(llhttp_t *parser, const char *at, size_t length) {
 
 static int on_value_complete(llhttp_t *parser) {
     struct run *run = parser->data;
+    if (!run->has_name) return -1;
+    run->has_name = 0;
     run->head->field_count++;
     return 0;
 }

@@ -57,7 +57,7 @@ public final class FileServer: Sendable {
         _ = threads.add(1, ordering: .sequentiallyConsistent)
         try PinnedThread(name: "serve-\(number)", cpus: nil) { [self] in
             loop.loop.run()
-            _ = threads.subtract(1, ordering: .sequentiallyConsistent)
+            if threads.subtract(1, ordering: .sequentiallyConsistent).newValue == 0 { shared.end() }
         }.detach()
     }
 

@@ -135,6 +135,6 @@ extension HMAC<SHA256> {
     /// Compares two codes in a time that does not depend on where they differ.
     static func isEqual(_ one: [UInt8], _ other: [UInt8]) -> Bool {
         guard one.count == other.count else { return false }
-        return zip(one, other).reduce(UInt8(0)) { $0 | $1.0 ^ $1.1 } == 0
+        return zip(one, other).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

@@ -44,8 +44,10 @@ public struct AgeIdentity: Sendable {
     /// All identities of a file as `age-keygen` writes it: one on a line, blank lines and comments between.
     public static func all(in text: String) throws(AgeError) -> [AgeIdentity] {
         var found: [AgeIdentity] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            var line = line[...]
+        // By bytes: a carriage return and a line break are one character to a String.
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        for (index, bytes) in lines.enumerated() {
+            var line = Substring(bytes)
             while line.last?.isWhitespace == true { line.removeLast() }
             if line.isEmpty || line.hasPrefix("#") { continue }
             do throws(AgeError) {

@@ -76,7 +76,8 @@ struct FetchTests {
                 #expect(there >= 800_000 && there < content.count)
                 let result = try fetch(arguments).checked()
                 #expect(try readFile("\(out)/got") == content)
-                let resumed = try #require(Int(result.outputText.split(separator: "\"resumed\": ")[1].prefix { $0.isNumber }))
+                let resumed = try #require(
+                    Int(result.outputText.split(separator: "\"resumed\": ")[1].prefix { $0.isNumber }))
                 #expect(resumed > there - 65_536 && resumed <= there)
             }
         }

@@ -31,7 +31,8 @@ struct FollowTests {
         while client.takeHead() == nil { try #require(client.receive()) }
     }
 
-    @Test("What is added comes as it is added; the end is the renaming or the removal", arguments: ["rename", "unlink"])
+    @Test(
+        "What is added comes as it is added; the end is the renaming or the removal", arguments: ["rename", "unlink"])
     func growth(end: String) throws {
         let start = sampleBytes(70_000, seed: 7)
         try withServer(files: ["x.open": start]) { rig in
@@ -62,7 +63,8 @@ struct FollowTests {
             let writer = unsafe open("\(rig.folder)/x", O_WRONLY | O_APPEND)
             let client = try follow(rig, "/x?follow=close")
             try head(client, rig)
-            #expect(unsafe write(writer, [1, 2, 3], 3) == 3)
+            let bytes: [UInt8] = [1, 2, 3]
+            #expect(unsafe write(writer, bytes, 3) == 3)
             #expect(try receive(3, client) == [1, 2, 3])
             close(writer)
             #expect(try client.chunk() == nil)

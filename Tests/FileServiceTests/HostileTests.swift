@@ -20,9 +20,12 @@ struct HostileTests {
                 #expect(unsafe mkfifo("\(rig.folder)/pipe", 0o600) == 0)
                 let name = outside.split(separator: "/").last!
                 let targets = [
-                    "/absolute", "/up", "/directory/secret", "/magic", "/loop", "/pipe", "/.hidden", "/sub/.git", "/%2ehidden",
-                    "/../\(name)/secret", "/sub/../../\(name)/secret", "/%2e%2e/\(name)/secret", "/..%2f\(name)%2fsecret",
-                    "/sub/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/\(outside)/secret", "/./in.txt", "/in.txt%00.pcap",
+                    "/absolute", "/up", "/directory/secret", "/magic", "/loop", "/pipe", "/.hidden", "/sub/.git",
+                    "/%2ehidden",
+                    "/../\(name)/secret", "/sub/../../\(name)/secret", "/%2e%2e/\(name)/secret",
+                    "/..%2f\(name)%2fsecret",
+                    "/sub/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/\(outside)/secret", "/./in.txt",
+                    "/in.txt%00.pcap",
                     "/in.txt/", "/in.txt/x", "/%", "/%4", "/%zz", "/" + String(repeating: "a", count: 5000),
                     "/" + String(repeating: "a/", count: 3000), "in.txt", "*", "/%ff%fe",
                 ]
@@ -62,24 +65,24 @@ struct HostileTests {
         ("GET / HTTP/1.1\r\nHost: a\r\nX: a\u{0}b\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
         ("GET /\u{1} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         ("GET /\r\n\r\n", 400),
         ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\r\n\r\n", 400),
     ]
 
-    @Test("What is not HTTP, or HTTP in two ways, is refused, and nothing behind it is believed", arguments: malformed.indices)
-    func smuggling(index: Int) throws {
-        let (text, status) = Self.malformed[index]
+    @Test("What is not HTTP, or HTTP in two ways, is refused, and nothing behind it is believed")
+    func smuggling() throws {
         try withServer(files: ["a": [1]]) { rig in
-            let client = try RawClient(rig.endpoint)
-            client.send(text + "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
-            let response = try client.response()
-            #expect(response.status == status)
-            #expect(response.fields["connection"] == "close")
-            // One answer and the end: what follows was thrown away.
-            #expect(client.rest().isEmpty)
+            for (text, status) in Self.malformed {
+                let client = try RawClient(rig.endpoint)
+                client.send(text + "GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
+                let response = try client.response()
+                #expect(response.status == status, "\(text)")
+                #expect(response.fields["connection"] == "close", "\(text)")
+                // One answer and the end: what follows was thrown away.
+                #expect(client.rest().isEmpty, "\(text)")
+            }
             #expect(try rig.get("/a").body == [1])
         }
     }
@@ -89,18 +92,48 @@ struct HostileTests {
         try withServer(files: ["a": [1]]) { rig in
             let long = "GET /a HTTP/1.1\r\nHost: x\r\nX: " + String(repeating: "y", count: 20_000)
             let many = "GET /a HTTP/1.1\r\nHost: x\r\n" + (0..<200).map { "X\($0): y\r\n" }.joined()
-            for bomb in [long, long + "\r\n\r\n", many + "\r\n", String(repeating: "\r\n", count: 9000)] {
+            for (bomb, status) in [
+                (long, 431), (long + "\r\n\r\n", 431), (many + "\r\n", 431),
+                (String(repeating: "\r\n", count: 9000), 400),
+            ] {
                 let client = try RawClient(rig.endpoint)
                 for piece in stride(from: 0, to: bomb.utf8.count, by: 1000) {
                     client.send(Array(Array(bomb.utf8)[piece..<min(piece + 1000, bomb.utf8.count)]))
                 }
                 client.endSending()
                 let head = String(decoding: client.rest().prefix(12), as: UTF8.self)
-                #expect(head == "HTTP/1.1 431" || client.isReset, "\(bomb.prefix(40)): \(head)")
+                #expect(head == "HTTP/1.1 \(status)" || client.isReset, "\(bomb.prefix(40)): \(head)")
             }
             // As much as there may be.
             let fields = (0..<62).map { "X\($0): \(String(repeating: "y", count: 200))\r\n" }.joined()
             #expect(try rig.get("/a", fields).body == [1])
+        }
+    }
+
+    @Test("Thousands of requests with changed bytes: each is answered or refused, and the next one is served")
+    func mutations() throws {
+        try withServer(files: ["a": [1]]) { rig in
+            let request = Array(
+                "GET /a?follow=0&from=1 HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1,2-\r\nContent-Length: 3\r\nIf-Range: \"x\"\r\n\r\nabc"
+                    .utf8)
+            var random = SystemRandomNumberGenerator()
+            for _ in 0..<2000 {
+                var changed = request
+                for _ in 0..<Int.random(in: 1...4, using: &random) {
+                    let place = Int.random(in: changed.indices, using: &random)
+                    switch Int.random(in: 0..<3, using: &random) {
+                    case 0: changed[place] = UInt8.random(in: 0...255, using: &random)
+                    case 1: changed.remove(at: place)
+                    default: changed.insert(changed.randomElement(using: &random)!, at: place)
+                    }
+                }
+                let client = try RawClient(rig.endpoint)
+                client.send(changed)
+                client.endSending()
+                let answer = client.rest()
+                #expect(answer.isEmpty || answer.starts(with: "HTTP/1.1 ".utf8), "\(changed)")
+            }
+            #expect(try rig.get("/a").body == [1])
         }
     }
 
@@ -121,7 +154,8 @@ struct HostileTests {
         try withServer(files: ["a": [1]]) { rig in
             for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"] {
                 let client = try RawClient(rig.endpoint)
-                client.send("\(method) \(method == "CONNECT" ? "a:1" : "/a") HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+                client.send(
+                    "\(method) \(method == "CONNECT" ? "a:1" : "/a") HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
                 let response = try client.response()
                 #expect(response.status == 405, "\(method)")
                 #expect(response.fields["allow"] == "GET, HEAD, OPTIONS")

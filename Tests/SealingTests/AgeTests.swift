@@ -73,7 +73,9 @@ struct AgeTests {
         }
         for number in 0..<3 {
             let isLast = number == 2
-            #expect(try payload.open(parts[number], number: UInt64(number), isLast: isLast) == Array(content[(number << 16)..<((number + 1) << 16)]))
+            #expect(
+                try payload.open(parts[number], number: UInt64(number), isLast: isLast)
+                    == Array(content[(number << 16)..<((number + 1) << 16)]))
             #expect(throws: AgeError.badChunk(UInt64(number))) {
                 try payload.open(parts[number], number: UInt64(number), isLast: !isLast)
             }
@@ -86,7 +88,10 @@ struct AgeTests {
         #expect(try AgeIdentity(identity.secret).recipient == identity.recipient)
         #expect(try AgeRecipient("\(identity.recipient)") == identity.recipient)
         let text = "\(identity.recipient)"
-        for wrong in ["", "age1", String(text.dropLast()), text + "q", text.uppercased().lowercased() + " ", "b" + text.dropFirst()] {
+        for wrong in [
+            "", "age1", String(text.dropLast()), text + "q", text.uppercased().lowercased() + " ",
+            "b" + text.dropFirst(),
+        ] {
             #expect(throws: AgeError.self) { try AgeRecipient(wrong) }
         }
         for place in text.indices.dropFirst(4) {
@@ -110,7 +115,8 @@ struct AgeTests {
             bytes[bytes.count - 1] ^= 1
             try writeFile("\(folder)/bad", bytes)
             let cases: [([String], Int32)] = [
-                (["keygen", "-o", "\(folder)/key"], 73), (["seal", "\(folder)/none", "--to", key, "-o", "\(folder)/o"], 66),
+                (["keygen", "-o", "\(folder)/key"], 73),
+                (["seal", "\(folder)/none", "--to", key, "-o", "\(folder)/o"], 66),
                 (["seal", "\(folder)/plain", "--to", "age1x", "-o", "\(folder)/o"], 65),
                 (["seal", "\(folder)/plain", "-o", "\(folder)/o"], 64),
                 (["seal", "\(folder)/plain", "--to", key, "-o", "\(folder)/plain"], 64),

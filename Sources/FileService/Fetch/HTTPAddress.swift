@@ -43,7 +43,7 @@ public struct HTTPAddress: Sendable, Equatable {
         let path = target.prefix { $0 != "?" }
         let encoded = Array((path.split(separator: "/").last ?? "").utf8)
         let request = Array("/".utf8) + encoded
-        guard let decoded = unsafe request.withUnsafeBytes({ bytes in try? unsafe RequestTarget(bytes) })?.path,
+        guard let decoded = (try? RequestTarget(request))?.path,
             !decoded.isEmpty, !decoded.contains(UInt8(ascii: "/")), !path.hasSuffix("/")
         else { return nil }
         return String(decoding: decoded, as: UTF8.self)

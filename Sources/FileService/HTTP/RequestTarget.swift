@@ -21,13 +21,18 @@ struct RequestTarget: Sendable, Equatable {
 
     /// Understands a target in origin form, or in the absolute form that proxies are sent.
     init(_ bytes: UnsafeRawBufferPointer) throws(Fault) {
-        var rest = unsafe Self.withoutAuthority(bytes)
-        guard unsafe rest.first == UInt8(ascii: "/") else { throw .malformed }
-        if let mark = unsafe rest.firstIndex(of: UInt8(ascii: "?")) {
-            query = try unsafe Self.query(UnsafeRawBufferPointer(rebasing: rest[(mark + 1)...]))
-            unsafe rest = unsafe rest[..<mark]
+        try self.init(unsafe [UInt8](bytes))
+    }
+
+    /// The same out of bytes of its own.
+    init(_ bytes: [UInt8]) throws(Fault) {
+        var rest = Self.withoutAuthority(bytes)
+        guard rest.first == UInt8(ascii: "/") else { throw .malformed }
+        if let mark = rest.firstIndex(of: UInt8(ascii: "?")) {
+            query = try Self.query(rest[(mark + 1)...])
+            rest = rest[..<mark]
         }
-        path = try unsafe Self.decoded(UnsafeRawBufferPointer(rebasing: rest.dropFirst()))
+        path = try Self.decoded(rest.dropFirst())
         // Decoded first: what a name looks like to the kernel is what counts.
         var isAtStart = true
         for byte in path {
@@ -40,37 +45,32 @@ struct RequestTarget: Sendable, Equatable {
     /// The first value of a name.
     func value(_ name: String) -> String? { query.first { $0.name == name }?.value }
 
-    private static func withoutAuthority(_ bytes: UnsafeRawBufferPointer) -> Slice<UnsafeRawBufferPointer> {
+    private static func withoutAuthority(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
         let scheme = Array("http://".utf8)
-        let hasScheme = unsafe bytes.count > scheme.count && zip(bytes, scheme).allSatisfy { $0 | 0x20 == $1 | 0x20 }
-        guard hasScheme else { return unsafe bytes[...] }
-        return unsafe bytes.dropFirst(scheme.count).drop { $0 != UInt8(ascii: "/") }
+        let hasScheme = bytes.count > scheme.count && zip(bytes, scheme).allSatisfy { $0 | 0x20 == $1 | 0x20 }
+        return hasScheme ? bytes.dropFirst(scheme.count).drop { $0 != UInt8(ascii: "/") } : bytes[...]
     }
 
-    private static func query(_ bytes: UnsafeRawBufferPointer) throws(Fault) -> [(name: String, value: String)] {
+    private static func query(_ bytes: ArraySlice<UInt8>) throws(Fault) -> [(name: String, value: String)] {
         var pairs: [(name: String, value: String)] = []
-        for unsafepair in unsafe bytes.split(separator: UInt8(ascii: "&"), maxSplits: 63) {
-            let parts = unsafe pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+        for pair in bytes.split(separator: UInt8(ascii: "&"), maxSplits: 63) {
+            let parts = pair.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
             var texts: [String] = []
-            for unsafepart in unsafe parts {
-                let decoded = try unsafe decoded(UnsafeRawBufferPointer(rebasing: part), isForm: true)
-                texts.append(String(decoding: decoded, as: UTF8.self))
-            }
+            for part in parts { texts.append(String(decoding: try decoded(part, isForm: true), as: UTF8.self)) }
             pairs.append((texts[0], texts.count > 1 ? texts[1] : ""))
         }
         return pairs
     }
 
     /// Percent-decodes; a NUL would end the path early in the kernel.
-    private static func decoded(_ bytes: UnsafeRawBufferPointer, isForm: Bool = false) throws(Fault) -> [UInt8] {
+    private static func decoded(_ bytes: ArraySlice<UInt8>, isForm: Bool = false) throws(Fault) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(bytes.count + 1)
-        var place = 0
-        while place < bytes.count {
-            var byte = unsafe bytes[place]
+        var place = bytes.startIndex
+        while place < bytes.endIndex {
+            var byte = bytes[place]
             if byte == UInt8(ascii: "%") {
-                guard place + 2 < bytes.count, let high = unsafe digit(bytes[place + 1]),
-                    let low = unsafe digit(bytes[place + 2])
+                guard place + 2 < bytes.endIndex, let high = digit(bytes[place + 1]), let low = digit(bytes[place + 2])
                 else { throw .malformed }
                 byte = high << 4 | low
                 place += 2

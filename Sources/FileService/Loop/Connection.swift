@@ -33,7 +33,9 @@ internal import Sending
 
     var phase = Phase.head
     var isReadable = true, isWritable = true
-    /// The client has shut down its sending side.
+    /// The kernel has said that the client will send no more; what it sent before may still wait to be received.
+    var isHungUp = false
+    /// All that the client sent has been received, and there will be no more.
     var hasEnded = false
     /// Whether the loop has this connection on its list for the turn.
     var isQueued = false
@@ -47,6 +49,8 @@ internal import Sending
     var start = 0, end = 0
     /// Up to where the input was searched for the end of a head.
     var searched = 0
+    /// Bytes of blank lines before the next request.
+    var skipped = 0
     /// Bytes of a request's body to be thrown away.
     var discarding: UInt64 = 0
 
@@ -83,6 +87,17 @@ internal import Sending
         start += count
         if start == end { (start, end) = (0, 0) }
         searched = start
+    }
+
+    /// Skips blank lines in front; false if there are too many of them.
+    func skipBlankLines() -> Bool {
+        while start < end {
+            let byte = unsafe input.load(fromByteOffset: start, as: UInt8.self)
+            guard byte == 0x0D || byte == 0x0A else { break }
+            skipped += 1
+            consume(1)
+        }
+        return skipped <= 16
     }
 
     /// Whether the input may hold a whole head: it has a blank line. Each byte is looked at once, however slowly they come.
@@ -150,6 +165,8 @@ struct ResponseBody {
         var isChunked: Bool
         /// Whether it ends when the writer closes the file.
         var endsAtClose: Bool
+        /// A chunk was sent and its closing line break was not.
+        var owesLineBreak = false
         /// Nothing will be added any more.
         var isComplete = false
         /// Up to where it has been sent, or is being sent.

@@ -99,8 +99,9 @@ extension ServeLoop {
             close(connection)
         case .head:
             shared.counters.add(.timeouts)
-            if connection.start < connection.end { return fail(connection, .requestTimeout, closes: true) }
-            close(connection)
+            guard connection.start < connection.end else { return close(connection) }
+            fail(connection, .requestTimeout, closes: true)
+            enqueue(connection)
         case .sending:
             shared.counters.add(.timeouts)
             close(connection, isReset: true)

@@ -31,6 +31,13 @@ extension ServeLoop {
     /// All that there was is sent: goes on with what was added meanwhile, waits, or ends. As ``pump(_:)`` returns.
     func continueFollowing(_ connection: Connection) -> Bool {
         guard var follow = connection.body!.follow else { return true }
+        if follow.owesLineBreak {
+            connection.body!.follow!.owesLineBreak = false
+            connection.output.removeAll(keepingCapacity: true)
+            connection.output.append("\r\n")
+            connection.outputSent = 0
+            return true
+        }
         let length = connection.body!.file.lengthNow
         guard length >= follow.position else {
             shared.counters.add(.shrunk)
@@ -38,27 +45,26 @@ extension ServeLoop {
             return false
         }
         if length > follow.position {
-            let isFirst = follow.position == 0
             var lead: [UInt8] = []
             if follow.isChunked {
-                lead.append(isFirst ? "" : "\r\n")
                 lead.append(hexadecimal: length - follow.position)
                 lead.append("\r\n")
             }
             connection.body!.parts = [ResponseBody.Part(lead: lead, range: follow.position..<length)]
             connection.body!.next = 0
             follow.position = length
+            follow.owesLineBreak = follow.isChunked
             connection.body!.follow = follow
             return true
         }
         guard follow.isComplete || isDraining else {
             connection.phase = .following
             connection.deadline = .max
-            return false
+            return true
         }
         connection.output.removeAll(keepingCapacity: true)
         connection.outputSent = 0
-        if follow.isChunked { connection.output.append(follow.position == 0 ? "0\r\n\r\n" : "\r\n0\r\n\r\n") }
+        if follow.isChunked { connection.output.append("0\r\n\r\n") }
         endBody(connection)
         return true
     }

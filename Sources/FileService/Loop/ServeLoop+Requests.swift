@@ -18,7 +18,9 @@ extension ServeLoop {
             case .sending:
                 guard pump(connection) else { return }
             case .following:
+                // A client that sends no more has gone, or might as well have: nobody else ends this stream.
                 discardInput(connection)
+                if connection.hasEnded || connection.isHungUp { close(connection) }
                 return
             case .closing:
                 discardInput(connection)
@@ -41,34 +43,33 @@ extension ServeLoop {
                 switch takeHead(connection) {
                 case .answered: return true
                 case .needsMore: break
-                case .failed: return false
                 }
             }
             guard receive(connection) else { return false }
         }
     }
 
-    private enum HeadResult { case answered, needsMore, failed }
+    private enum HeadResult { case answered, needsMore }
 
     private func takeHead(_ connection: Connection) -> HeadResult {
+        // Blank lines before a request are allowed for (RFC 9112, section 2.2), but not without end.
+        guard connection.skipBlankLines() else {
+            fail(connection, .badRequest, closes: true)
+            return .answered
+        }
         guard connection.hasBlankLine() else {
-            // Blank lines before a request are skipped by the parser; a client sends one or two, if any.
             guard connection.end - connection.start < Connection.headBytes else {
                 fail(connection, .headerFieldsTooLarge, closes: true)
-                return .failed
+                return .answered
             }
             return .needsMore
         }
         switch unsafe head.parse(connection.pending) {
         case .complete: break
         case .incomplete:
-            // The blank line stood before the request.
-            guard connection.end - connection.start < Connection.headBytes else {
-                fail(connection, .headerFieldsTooLarge, closes: true)
-                return .failed
-            }
-            connection.searched = connection.end
-            return .needsMore
+            // A blank line is the end of every head, so that this one is none.
+            fail(connection, .badRequest, closes: true)
+            return .answered
         case .tooManyFields:
             fail(connection, .headerFieldsTooLarge, closes: true)
             return .answered
@@ -78,6 +79,7 @@ extension ServeLoop {
             return .answered
         }
         connection.began = now
+        connection.skipped = 0
         connection.keepsAlive = head.keepsAlive && !isDraining
         connection.method = head.isGet ? "GET" : head.isHead ? "HEAD" : head.isOptions ? "OPTIONS" : "-"
         if shared.log != nil { connection.target = unsafe String(decoding: head.target, as: UTF8.self) }
@@ -125,8 +127,9 @@ extension ServeLoop {
         if count > 0 {
             connection.end += count
             // Patience for a head runs from its first byte, not from its latest.
-            if wasIdle || connection.discarding > 0 { connection.deadline = now &+ shared.options.headTimeout }
-            if count < room { connection.isReadable = false }
+            if wasIdle { connection.deadline = now &+ shared.options.headTimeout }
+            // Fewer bytes than there was room for are all there are, but for the end, which is not told twice.
+            if count < room, !connection.isHungUp { connection.isReadable = false }
             return true
         }
         if count == -Int(EAGAIN) {

@@ -121,6 +121,7 @@ internal import Synchronization
             wake.announceAwake()
         }
         for connection in connections { if let connection { close(connection) } }
+        shared.log?.flush()
         Glibc.close(epoll)
         Glibc.close(inotify)
     }
@@ -164,7 +165,7 @@ internal import Synchronization
         if mask & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0 { connection.isReadable = true }
         if mask & EPOLLOUT.rawValue != 0 { connection.isWritable = true }
         if mask & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 { return close(connection, isBroken: true) }
-        if connection.phase == .following, mask & EPOLLRDHUP.rawValue != 0 { return close(connection) }
+        if mask & EPOLLRDHUP.rawValue != 0 { connection.isHungUp = true }
         enqueue(connection)
     }
 

@@ -43,6 +43,12 @@ final class ServeShared: Sendable {
         _ = drainEnd.min(now &+ options.drainTimeout, ordering: .relaxed)
     }
 
+    /// The last loop has ended.
+    func end() {
+        pool.stop()
+        for listener in listeners { close(listener) }
+    }
+
     /// When responses under way are cut off.
     var drainDeadline: UInt64 { kill.isSet ? 0 : drainEnd.load(ordering: .relaxed) }
 
