@@ -1,6 +1,6 @@
 /// How bytes get from a file into a socket.
 public enum SendMethod: UInt8, BitwiseCopyable, Sendable, CaseIterable {
-    /// sendfile(2): the socket is given the pages of the file. What measured best, and the default.
+    /// sendfile(2): the socket is given the pages of the file. The default.
     case sendfile
     /// splice(2) through a pipe: the same pages in two calls.
     case splice

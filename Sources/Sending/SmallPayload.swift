@@ -2,7 +2,7 @@ internal import CSending
 
 /// Payloads so small that copying them beside their header is cheaper than a call of their own.
 public enum SmallPayload {
-    /// Up to how many bytes copying is the better way (measured; see `tools/bench serve`).
+    /// Up to how many bytes are copied unless told otherwise; `serve --copy-below` tells.
     public static var greatest: Int { @_noLocks get { 16 << 10 } }
 
     /// Reads part of a file that is in memory: true if all of it was; false if it is not in memory, or not in the file.

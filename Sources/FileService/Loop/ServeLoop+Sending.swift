@@ -175,6 +175,8 @@ extension ServeLoop {
                 bytes: connection.sentBytes, nanoseconds: Clock.monotonic() &- connection.began))
         connection.status = 0
         connection.target = ""
+        // What comes next may be no request at all, and its refusal is not an answer to HEAD.
+        connection.method = ""
     }
 
     // ---- ends ----------------------------------------------------------------------------------------------------
