@@ -1,6 +1,7 @@
 // The XDP program: stamps, counts, leaves to the kernel what is the kernel's, and gives everything else to the socket
 // of the queue it came in by.
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
@@ -47,6 +48,9 @@ struct {
     __type(key, __u32);
     __type(value, struct spillway_station);
 } spw_station SEC(".maps");
+
+// Which packets are captured, set by user space before loading. It is constant to the kernel, and alone in its section.
+const volatile struct spillway_filter spillway_filter SEC(SPILLWAY_CONSTANTS);
 
 // At most so many VLAN tags are looked through.
 #define VLAN_TAGS_MAX 2
@@ -233,20 +237,48 @@ static __always_inline __u32 judge(struct xdp_md *context) {
     return SPILLWAY_VERDICT_REDIRECTED;
 }
 
+#include "selection.bpf.h"
+
 static __always_inline void count(__u32 queue, __u32 verdict) {
     const __u32 place = queue * SPILLWAY_VERDICTS + verdict;
     __u64 *counter = bpf_map_lookup_elem(&spw_counts, &place);
     if (counter) *counter += 1;
 }
 
+#ifdef SPILLWAY_CARD_TIME
+// Nanoseconds by the card's clock (Documentation/networking/xdp-rx-metadata.rst). Only a program that is loaded for one
+// device may call it.
+extern int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *context, __u64 *timestamp) __ksym;
+
+#define SECOND 1000000000ull
+
+// The card's stamp as CLOCK_TAI, or the present time where there is none that can be right: a card's clock is set to TAI or
+// to UTC, or runs freely, and then its stamps say nothing about the time of day.
+static __always_inline __u64 arrival_time(struct xdp_md *context, __u32 queue) {
+    const __u64 now = bpf_ktime_get_tai_ns();
+    __u64 stamp = 0;
+    if (bpf_xdp_metadata_rx_timestamp(context, &stamp) != 0 || stamp == 0) return now;
+    const __u32 zero = 0;
+    const struct spillway_station *station = bpf_map_lookup_elem(&spw_station, &zero);
+    if (!station) return now;
+    if (stamp + SECOND < now) stamp += station->tai_offset * SECOND;
+    if (stamp + SECOND < now || stamp > now + SECOND) return now;
+    count(queue, SPILLWAY_VERDICT_CARD_STAMPED);
+    return stamp;
+}
+#else
+static __always_inline __u64 arrival_time(struct xdp_md *context, __u32 queue) { return bpf_ktime_get_tai_ns(); }
+#endif
+
 static __always_inline int handle(struct xdp_md *context) {
-    const __u64 arrival = bpf_ktime_get_tai_ns();
     const __u32 queue = context->rx_queue_index;
+    const __u64 arrival = arrival_time(context, queue);
     if (!bpf_map_lookup_elem(&spw_sockets, &queue)) {
         count(queue, SPILLWAY_VERDICT_NO_SOCKET);
         return XDP_PASS;
     }
-    const __u32 verdict = judge(context);
+    __u32 verdict = judge(context);
+    if (verdict == SPILLWAY_VERDICT_REDIRECTED && !is_selected(context)) verdict = SPILLWAY_VERDICT_UNMATCHED;
     count(queue, verdict);
     if (verdict != SPILLWAY_VERDICT_REDIRECTED) return XDP_PASS;
     // Without room for it there is no stamp, and user space takes its own time.
@@ -264,4 +296,22 @@ int spillway_frags(struct xdp_md *context) { return handle(context); }
 SEC("xdp")
 int spillway_plain(struct xdp_md *context) { return handle(context); }
 
+// Redirects that failed. Device, program, target, error, kind of map, map, and place in the map, which is the queue. What the
+// socket counts itself (no frame, ring full, too large: XDP_STATISTICS) is left out.
+SEC("tp_btf/xdp_redirect_err")
+int spillway_errors(__u64 *arguments) {
+    const int error = (int)arguments[3];
+    const __u32 zero = 0;
+    const struct spillway_station *station = bpf_map_lookup_elem(&spw_station, &zero);
+    if (!station || (__u32)arguments[5] != station->sockets) return 0;
+    if (error == -ENOMEM || error == -ENOBUFS || error == -ENOSPC) return 0;
+    count((__u32)arguments[6], SPILLWAY_VERDICT_REDIRECT_FAILED);
+    return 0;
+}
+
+#ifdef SPILLWAY_CARD_TIME
+// The kernel lends its functions to programs only that may be used under the GPL too.
+char program_license[] SEC("license") = "Dual BSD/GPL";
+#else
 char program_license[] SEC("license") = "Apache-2.0";
+#endif

@@ -19,6 +19,10 @@
 #ifndef XDP_USE_SG
 #define XDP_USE_SG (1 << 4)
 #endif
+// Nor programs for one device (Linux 6.3, Documentation/networking/xdp-rx-metadata.rst).
+#ifndef BPF_F_XDP_DEV_BOUND_ONLY
+#define BPF_F_XDP_DEV_BOUND_ONLY (1U << 6)
+#endif
 
 // ---- the program -------------------------------------------------------------------------------------------------
 
@@ -32,22 +36,52 @@ static inline int spillway_xdp_say_nothing(enum libbpf_print_level level, const 
     return 0;
 }
 
-int spillway_xdp_load(
-    const void *bytes, size_t length, _Bool with_fragments, uint32_t queues, struct spillway_xdp_program *result) {
-    libbpf_set_print(spillway_xdp_say_nothing);
-    struct bpf_object *object = bpf_object__open_mem(bytes, length, NULL);
-    if (!object) return errno ? errno : EINVAL;
-    struct bpf_program *wanted = NULL, *program;
-    bpf_object__for_each_program(program, object) {
-        const _Bool takes_fragments = strcmp(bpf_program__name(program), SPILLWAY_PROGRAM_FRAGMENTS) == 0;
-        bpf_program__set_autoload(program, takes_fragments == with_fragments);
-        if (takes_fragments == with_fragments) wanted = program;
+// Gives the maps their sizes; those of the selective filter are made only where there is one.
+static inline int spillway_xdp_size_maps(struct bpf_object *object, const struct spillway_xdp_request *request) {
+    const _Bool selects = request->filter.selects;
+    const struct {
+        const char *name;
+        uint32_t entries;
+        _Bool is_made;
+    } sizes[] = {
+        {SPILLWAY_MAP_SOCKETS, request->queues, 1},
+        {SPILLWAY_MAP_COUNTS, request->queues * SPILLWAY_VERDICTS, 1},
+        {SPILLWAY_MAP_PREFIXES4, request->prefixes4 ? request->prefixes4 : 1, selects},
+        {SPILLWAY_MAP_PREFIXES6, request->prefixes6 ? request->prefixes6 : 1, selects},
+        {SPILLWAY_MAP_PORTS, SPILLWAY_PORTS, selects},
+        {SPILLWAY_MAP_PROTOCOLS, SPILLWAY_PROTOCOLS, selects},
+    };
+    for (size_t place = 0; place < sizeof sizes / sizeof *sizes; place++) {
+        struct bpf_map *map = bpf_object__find_map_by_name(object, sizes[place].name);
+        if (!map) return -ENOENT;
+        int status = bpf_map__set_max_entries(map, sizes[place].entries);
+        if (status == 0) status = bpf_map__set_autocreate(map, sizes[place].is_made);
+        if (status != 0) return status;
     }
-    struct bpf_map *sockets = bpf_object__find_map_by_name(object, SPILLWAY_MAP_SOCKETS);
-    struct bpf_map *counts = bpf_object__find_map_by_name(object, SPILLWAY_MAP_COUNTS);
-    int status = wanted && sockets && counts ? 0 : -ENOENT;
-    if (status == 0) status = bpf_map__set_max_entries(sockets, queues);
-    if (status == 0) status = bpf_map__set_max_entries(counts, queues * SPILLWAY_VERDICTS);
+    struct bpf_map *constants = bpf_object__find_map_by_name(object, SPILLWAY_CONSTANTS);
+    if (!constants) return -ENOENT;
+    return bpf_map__set_initial_value(constants, &request->filter, sizeof request->filter);
+}
+
+static inline int spillway_xdp_load_once(
+    const struct spillway_xdp_request *request, _Bool with_errors, struct spillway_xdp_program *result) {
+    struct bpf_object *object = bpf_object__open_mem(request->bytes, request->length, NULL);
+    if (!object) return errno ? -errno : -EINVAL;
+    struct bpf_program *wanted = NULL, *errors = NULL, *program;
+    bpf_object__for_each_program(program, object) {
+        const char *name = bpf_program__name(program);
+        const _Bool is_errors = strcmp(name, SPILLWAY_PROGRAM_ERRORS) == 0;
+        const _Bool is_wanted =
+            strcmp(name, request->with_fragments ? SPILLWAY_PROGRAM_FRAGMENTS : SPILLWAY_PROGRAM_PLAIN) == 0;
+        bpf_program__set_autoload(program, is_wanted || (is_errors && with_errors));
+        if (is_wanted) wanted = program;
+        if (is_errors) errors = program;
+    }
+    int status = wanted && errors ? spillway_xdp_size_maps(object, request) : -ENOENT;
+    if (status == 0 && request->card_interface) {
+        bpf_program__set_ifindex(wanted, (uint32_t)request->card_interface);
+        status = bpf_program__set_flags(wanted, bpf_program__flags(wanted) | BPF_F_XDP_DEV_BOUND_ONLY);
+    }
     if (status == 0) status = bpf_object__load(object);
     if (status == 0) {
         // Copies of the descriptors outlive the object, which libbpf closes with its own.
@@ -57,26 +91,62 @@ int spillway_xdp_load(
         result->own = spillway_xdp_map(object, SPILLWAY_MAP_OWN);
         result->addresses = spillway_xdp_map(object, SPILLWAY_MAP_ADDRESSES);
         result->station = spillway_xdp_map(object, SPILLWAY_MAP_STATION);
+        const _Bool selects = request->filter.selects;
+        result->prefixes4 = selects ? spillway_xdp_map(object, SPILLWAY_MAP_PREFIXES4) : -1;
+        result->prefixes6 = selects ? spillway_xdp_map(object, SPILLWAY_MAP_PREFIXES6) : -1;
+        result->ports = selects ? spillway_xdp_map(object, SPILLWAY_MAP_PORTS) : -1;
+        result->protocols = selects ? spillway_xdp_map(object, SPILLWAY_MAP_PROTOCOLS) : -1;
+        // Until this descriptor is closed.
+        result->errors = with_errors ? bpf_raw_tracepoint_open(NULL, bpf_program__fd(errors)) : -1;
     }
     bpf_object__close(object);
-    return status < 0 ? -status : status;
+    return status;
+}
+
+int spillway_xdp_load(const struct spillway_xdp_request *request, struct spillway_xdp_program *result) {
+    libbpf_set_print(spillway_xdp_say_nothing);
+    // Without the tracepoint the rest works as well: it takes CAP_PERFMON and the kernel's BTF.
+    if (spillway_xdp_load_once(request, 1, result) == 0) return 0;
+    return -spillway_xdp_load_once(request, 0, result);
 }
 
 void spillway_xdp_unload(const struct spillway_xdp_program *program) {
-    close(program->program), close(program->sockets), close(program->counts);
-    close(program->own), close(program->addresses), close(program->station);
+    const int all[] = {
+        program->errors, program->program, program->sockets, program->counts, program->own, program->addresses,
+        program->station, program->prefixes4, program->prefixes6, program->ports, program->protocols,
+    };
+    for (size_t place = 0; place < sizeof all / sizeof *all; place++)
+        if (all[place] >= 0) close(all[place]);
+}
+
+uint32_t spillway_xdp_map_number(int map) {
+    struct bpf_map_info info;
+    memset(&info, 0, sizeof info);
+    uint32_t length = sizeof info;
+    return bpf_obj_get_info_by_fd(map, &info, &length) == 0 ? info.id : 0;
+}
+
+int spillway_xdp_set(int map, const void *key, const void *value) {
+    return bpf_map_update_elem(map, key, value, BPF_ANY) == 0 ? 0 : errno;
+}
+
+int spillway_xdp_judge(int program, const void *frame, uint32_t length, uint32_t *verdict) {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = length, .repeat = 1);
+    if (bpf_prog_test_run_opts(program, &options) != 0) return errno;
+    *verdict = options.retval;
+    return 0;
 }
 
 int spillway_xdp_attach(int interface, int program, _Bool in_driver) {
-    const uint32_t flags = XDP_FLAGS_UPDATE_IF_NOEXIST | (in_driver ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-    const int status = bpf_xdp_attach(interface, program, flags, NULL);
-    return status < 0 ? -status : 0;
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = in_driver ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+    const int link = bpf_link_create(program, interface, BPF_XDP, &options);
+    return link >= 0 ? link : -errno;
 }
 
-int spillway_xdp_detach(int interface, int program, _Bool in_driver) {
-    LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = program);
-    const int status = bpf_xdp_detach(interface, in_driver ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE, &options);
-    return status < 0 ? -status : 0;
+void spillway_xdp_detach(int link) {
+    // Closing alone would leave it to the kernel when.
+    bpf_link_detach(link);
+    close(link);
 }
 
 int spillway_xdp_query(int interface, struct spillway_xdp_present *present) {
@@ -84,7 +154,6 @@ int spillway_xdp_query(int interface, struct spillway_xdp_present *present) {
     memset(present, 0, sizeof *present);
     const int status = bpf_xdp_query(interface, 0, &options);
     if (status < 0) return -status;
-    present->in_driver = options.drv_prog_id != 0;
     present->identifier = options.drv_prog_id ? options.drv_prog_id
         : options.skb_prog_id                 ? options.skb_prog_id
                                               : options.hw_prog_id;
@@ -98,14 +167,6 @@ int spillway_xdp_query(int interface, struct spillway_xdp_present *present) {
     present->name[sizeof present->name - 1] = 0;
     close(program);
     return 0;
-}
-
-int spillway_xdp_detach_identified(int interface, uint32_t identifier, _Bool in_driver) {
-    const int program = bpf_prog_get_fd_by_id(identifier);
-    if (program < 0) return -program;
-    const int status = spillway_xdp_detach(interface, program, in_driver);
-    close(program);
-    return status;
 }
 
 uint64_t spillway_xdp_count(int counts, uint32_t queue, uint32_t verdict, uint64_t *room, int processors) {

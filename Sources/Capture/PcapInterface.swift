@@ -18,7 +18,8 @@ public import Pcapng
 
     /// A packet whose bytes somebody keeps. Written out, because in other files the one the compiler makes is none that
     /// `@_noLocks` code can call.
-    @_noLocks init(time: UInt64, captured: UInt32, original: UInt32, bytes: UnsafeRawPointer) {
+    @_noLocks @inlinable
+    init(time: UInt64, captured: UInt32, original: UInt32, bytes: UnsafeRawPointer) {
         (self.time, self.captured, self.original) = (time, captured, original)
         unsafe self.bytes = bytes
     }

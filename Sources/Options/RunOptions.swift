@@ -27,6 +27,7 @@ public struct RunOptions: Sendable {
     /// What the host's stack sees of the packets.
     public enum Tap: String, Sendable, CaseIterable {
         case consume
+        case selective
         case mirror
     }
 
@@ -91,6 +92,8 @@ public struct RunOptions: Sendable {
     public var capture: Capture?
     /// What the host's stack sees.
     public var tap: Tap?
+    /// Whether sockets are polled without pause.
+    public var busyPoll: Bool?
     /// The memory budget in bytes.
     public var memory: Int?
     /// Bytes of a segment, a power of two.
@@ -130,6 +133,7 @@ public struct RunOptions: Sendable {
         pace = try settings.pace()
         capture = try settings.choice(.capture)
         tap = try settings.choice(.tap)
+        busyPoll = try settings.flag(.busyPoll)
         memory = try settings.size(.memory, 1...Int.max)
         segmentSize = try settings.segmentSize()
         hugepages = try settings.choice(.hugepages)
@@ -181,21 +185,22 @@ public struct RunOptions: Sendable {
 
     /// AF_XDP takes packets from the stack, a packet socket never does.
     private func checkTap(_ settings: Settings) throws(OptionError) {
-        guard let capture, let tap, let one = settings.last(.capture), let other = settings.last(.tap) else { return }
-        switch (capture, tap) {
-        case (.auto, _), (.afPacket, .mirror), (.zeroCopy, .consume), (.native, .consume), (.generic, .consume): return
-        default:
-            throw OptionError(
-                "\(one.quotation) and \(other.quotation): AF_XDP takes packets from the stack (consume), af-packet"
-                    + " leaves them to it (mirror); leave one of the two options out")
+        guard let tap, let other = settings.last(.tap) else { return }
+        if tap == .selective, filter == nil {
+            throw OptionError("\(other.quotation): give -f EXPR, which says what is taken from the stack")
         }
+        guard let capture, capture != .auto, let one = settings.last(.capture) else { return }
+        if (capture == .afPacket) == (tap == .mirror) { return }
+        throw OptionError(
+            "\(one.quotation) and \(other.quotation): AF_XDP takes packets from the stack (consume, selective),"
+                + " af-packet leaves them to it (mirror); leave one of the two options out")
     }
 
     /// Options for the other kind of input: a mistake on the command line, but fine in a file or an environment that
     /// several runs share.
     private func checkInputKind(_ settings: Settings) throws(OptionError) {
         let isFiles = if case .files = inputs { true } else { false }
-        let others: [RunOption] = isFiles ? [.capture, .tap] : [.pace]
+        let others: [RunOption] = isFiles ? [.capture, .tap, .busyPoll] : [.pace]
         for option in others {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
             throw OptionError(

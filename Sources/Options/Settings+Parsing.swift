@@ -36,6 +36,11 @@ extension LayeredSettings {
         return try value(option, "one of \(allowed)") { Choice(rawValue: $0) }
     }
 
+    /// For options that have no value on the command line.
+    func flag(_ option: Option) throws(OptionError) -> Bool? {
+        try value(option, "true or false") { ["true": true, "false": false][$0] }
+    }
+
     /// For options that have one value so far.
     func checkOnlyValue(_ option: Option, _ only: String) throws(OptionError) {
         _ = try value(option, "\(only), the only value so far") { $0 == only ? true : nil }

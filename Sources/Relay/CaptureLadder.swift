@@ -11,7 +11,11 @@ enum CaptureLadder {
     }
 
     /// Decides for one interface, and opens its sockets where AF_XDP it is.
-    static func choose(_ name: String, _ queues: [UInt32]?, _ options: RelayOptions) throws(RelayError) -> Choice {
+    ///
+    /// - Parameter selection: what alone is taken from the stack, if not everything.
+    static func choose(
+        _ name: String, _ queues: [UInt32]?, _ selection: SelectiveFilter?, _ options: RelayOptions
+    ) throws(RelayError) -> Choice {
         let rung = XDPRung(options.capture)
         if options.capture == .afPacket { return try packets(name, queues, "as asked for") }
         if options.tap == .mirror {
@@ -26,7 +30,8 @@ enum CaptureLadder {
         }
         do throws(XDPError) {
             let socket = try XDPInterface.open(
-                name, queues: queues, rung: rung, pages: options.hugepages, node: options.numaNode
+                name, queues: queues, rung: rung, filter: selection, pages: options.hugepages, node: options.numaNode,
+                busyPolls: options.busyPoll
             ) { MemoryBudget.sizes(queues: $0, options) }
             return Choice(socket: socket, lines: lines(socket))
         } catch {
@@ -43,7 +48,9 @@ enum CaptureLadder {
         }
     }
 
-    private static func packets(_ name: String, _ queues: [UInt32]?, _ reason: String) throws(RelayError) -> Choice {
+    private static func packets(
+        _ name: String, _ queues: [UInt32]?, _ reason: String
+    ) throws(RelayError) -> Choice {
         if queues != nil {
             throw RelayError(
                 .usage, "-i \(name)@...: queues can be chosen with AF_XDP only, and this is AF_PACKET \(reason)")
@@ -56,13 +63,30 @@ enum CaptureLadder {
         let large =
             socket.takesFragments
             ? "packets of any size" : "packets of up to \(socket.frameRoom) bytes, larger ones are dropped{oversize}"
-        let tags =
-            socket.losesTags
-            ? ["\(socket.name): the card takes VLAN tags out of frames and cannot be told not to; they are lost"] : []
-        return (socket.leftover.map { [$0] } ?? []) + tags + [
-            "capture on \(socket.name): \(socket.rung.rawValue), queues \(numbers), \(large);"
-                + " the stack sees only its own neighbours and our connections"
-        ]
+        let clock = socket.asksCard ? "the card's clock where it tells, else the kernel's" : "the kernel's clock"
+        let rest =
+            socket.filter.map { "the stack sees all that does not match \"\($0.expression)\"" }
+            ?? "the stack sees only its own neighbours and our connections"
+        return ["capture on \(socket.name): \(socket.rung.rawValue), queues \(numbers), \(large), \(clock); \(rest)"]
+            + troubles(socket)
+    }
+
+    /// What is not as good as it could be.
+    private static func troubles(_ socket: XDPInterface) -> [String] {
+        var lines: [String] = []
+        if socket.losesTags {
+            lines.append("the card takes VLAN tags out of frames and cannot be told not to; they are lost")
+        }
+        if !socket.seesErrors {
+            lines.append(
+                "redirects that fail cannot be seen (CAP_PERFMON, kernel with BTF): they count as dropped{unexplained}")
+        }
+        if !socket.interruptProblems.isEmpty {
+            lines.append(
+                "busy polling works worse, because interrupts go on: "
+                    + socket.interruptProblems.joined(separator: ", "))
+        }
+        return lines.map { "\(socket.name): \($0)" }
     }
 }
 

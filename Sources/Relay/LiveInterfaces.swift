@@ -30,16 +30,33 @@ internal import Synchronization
         count = options.isLive ? options.inputs.count : 0
         unsafe places = UnsafeMutablePointer<PcapInterface?>.allocate(capacity: max(count, 1))
         for place in 0..<count { unsafe (places + place).initialize(to: nil) }
+        let selection = try Self.selection(options)
         for case .interface(let name, let queues) in options.inputs {
-            let choice = try CaptureLadder.choose(name, queues, options)
+            let choice = try CaptureLadder.choose(name, queues, selection, options)
             lines += choice.lines
             sockets.append(choice.socket)
             if let socket = choice.socket {
                 add(socket)
-                if options.filter != nil { filterInUserSpace = true }
+                if options.filter != nil, selection == nil { filterInUserSpace = true }
             } else {
+                if options.busyPoll { lines.append("\(name): --busy-poll does nothing here, it is for AF_XDP") }
                 try addPacketSocket(name, options)
             }
+        }
+    }
+
+    /// The filter that is tested in the kernel with `--tap selective`.
+    private static func selection(_ options: RelayOptions) throws(RelayError) -> SelectiveFilter? {
+        guard options.isLive, options.tap == .selective, let filter = options.filter else { return nil }
+        do throws(PacketFilterError) {
+            _ = try PacketFilter(filter, linkType: .ethernet)
+        } catch {
+            throw RelayError(.usage, "-f: \(error)")
+        }
+        do throws(SelectiveFilter.Refusal) {
+            return try SelectiveFilter(filter)
+        } catch {
+            throw RelayError(.usage, "--tap selective: -f \(error)")
         }
     }
 
@@ -90,8 +107,11 @@ internal import Synchronization
         }
     }
 
-    /// The rung of the ladder, and what the host's stack sees, as the report says it.
-    func mode(_ place: Int) -> (rung: String, tap: String) {
-        sockets[place].map { ($0.rung.rawValue, "consume") } ?? ("af-packet", "mirror")
+    /// The rung of the ladder, what the host's stack sees, and whose clock stamps packets, as the report says it.
+    func mode(_ place: Int) -> (rung: String, tap: String, clock: String) {
+        guard let socket = sockets[place] else { return ("af-packet", "mirror", "kernel") }
+        return (
+            socket.rung.rawValue, socket.filter == nil ? "consume" : "selective", socket.asksCard ? "card" : "kernel"
+        )
     }
 }

@@ -113,6 +113,8 @@ public struct RelayOptions: Sendable {
     public enum Tap: String, Sendable, CaseIterable {
         /// Only what is meant for it alone: our connections and its neighbours' questions.
         case consume
+        /// What the filter does not match.
+        case selective
         /// Everything.
         case mirror
     }
@@ -141,6 +143,8 @@ public struct RelayOptions: Sendable {
     public var capture = CaptureMode.auto
     /// nil: consume, but mirror on an interface that carries the default route.
     public var tap: Tap?
+    /// Whether sockets are polled without pause, which takes a whole CPU for each.
+    public var busyPoll = false
     /// The memory budget in bytes.
     public var memory = 512 << 20
     /// Bytes of a segment, a power of two.

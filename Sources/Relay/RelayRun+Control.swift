@@ -87,9 +87,10 @@ extension RelayRun {
 
     private func inputReport(_ place: Int) -> RunReport.Input {
         let lanes = lanes(ofInterface: place)
-        let (rung, tap) = interfaces.mode(place)
+        let (rung, tap, clock) = interfaces.mode(place)
         var input = RunReport.Input(
-            name: interfaces.names[place], mode: rung, tap: tap, values: counters.snapshot(lanes: lanes).captures)
+            name: interfaces.names[place], mode: rung, tap: tap, clock: clock,
+            values: counters.snapshot(lanes: lanes).captures)
         input.queues = lanes.compactMap { lane in
             interfaces.lanes[lane].queue.map { ($0.number, counters.captures[lane].snapshot()) }
         }

@@ -26,13 +26,11 @@ extension RelayRun {
         }
     }
 
-    /// Touches the rest of the pool beside the run. Not waited for: at the end of a short run it is needed no more.
+    /// Touches more of the pool when the index asks for it. Not waited for: at the end of the run it is needed no more.
     private func startTouching() throws(RelayError) {
         try system { () throws(SystemError) in
             _ = try PinnedThread(name: "memory", cpus: placement.control) { [pool, console] in
-                // What the run does now is more urgent than what it may need later.
-                _ = nice(10)
-                do throws(SystemError) { try pool.touchRest() } catch {
+                do throws(SystemError) { try pool.touchAsWanted() } catch {
                     console.log("memory: \(error); going on with \(pool.touched) of \(pool.count) segments")
                 }
             }
@@ -68,9 +66,13 @@ extension RelayRun {
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
-            isFileInput: !options.isLive, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
+            isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
+            dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
     }
+
+    /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
+    private var longestWait: UInt64 { options.batch.time / 10 }
 
     private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
         let writer = BatchWriter(
@@ -114,7 +116,8 @@ extension RelayRun {
         let thread = UnsafeMutablePointer<WorkerThread>.allocate(capacity: 1)
         unsafe thread.initialize(
             to: WorkerThread(
-                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort)))
+                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort),
+                longestNap: longestWait))
         let (consumer, sink) = (UInt(bitPattern: thread), UInt(bitPattern: producer))
         try system { () throws(SystemError) in
             try threads.start("worker-\(lane)", .worker, cpus: place.worker) { [input, wake] in
@@ -168,7 +171,7 @@ extension RelayRun {
         if let socket = interfaces.socket(source.interface), let queue = source.queue, let id {
             var reader = XDPReader(
                 interface: socket, place: queue.place, id: id, counters: counters.captures[lane], stops: stops,
-                sink: sink, log: console.log)
+                sink: sink, longestNap: longestWait, log: console.log)
             problem = reader.run()
         } else {
             let (name, label) = interfaces.label(source.interface, filter: options.filter)
@@ -182,6 +185,8 @@ extension RelayRun {
                     settled, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
             }
         }
+        // One interface of several may go; the run goes on with the others, and says so at once.
+        if let problem, interfaces.lanes.count > 1 { console.log(problem.message) }
         return problem.map { [$0] } ?? []
     }
 }

@@ -46,7 +46,8 @@ final class RelayRun: Sendable {
         outputs = try Outputs(options, own: own)
         interfaces.feed(from: own)
         let lanes = options.isLive ? interfaces.lanes.count : 1
-        placement = try Placement(options: options, lanes: lanes, available: .available())
+        let isXDP = !interfaces.lanes.isEmpty && interfaces.lanes.allSatisfy { $0.queue != nil }
+        placement = try Placement(options: options, lanes: lanes, available: .available(), mergesThreads: isXDP)
         // A single record may be larger than a batch; it is a batch of its own then.
         let largest = max(options.batch.bytes, Record.maximumByteCount + BatchTrailer.byteCount)
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
@@ -61,7 +62,7 @@ final class RelayRun: Sendable {
             // Touching a large pool takes its time; a few segments per worker are enough to begin with.
             try SegmentPool(
                 segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node,
-                ready: 8 * lanes)
+                ready: 16 * lanes)
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
         let destinations = outputs.plans.count

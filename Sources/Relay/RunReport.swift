@@ -26,6 +26,8 @@ public struct RunReport: Sendable {
         /// The rung of the capture ladder.
         var mode: String
         var tap: String
+        /// Whose clock stamps packets.
+        var clock = "file"
         var values: CounterSnapshot
         /// With AF_XDP its receive queues.
         var queues: [(number: UInt32, values: CounterSnapshot)] = []
@@ -47,7 +49,7 @@ public struct RunReport: Sendable {
             number(.receivedBytes), number(.merged), number(.reassembled), number(.inWorker), number(.encoded),
             number(.encodedBytes), number(.batches), number(.cutPackets),
             ("filtered", Self.reasons("filtered", [.worker], totals)), number(.passed), number(.otherQueues),
-            number(.invalidDescriptors),
+            number(.unmatched),
             ("in_ring", .number(inRing)), ("dropped", Self.reasons("dropped", [.capture, .worker], totals)),
             ("memory_peak_bytes", .number(memoryPeak)), ("capture", capture),
             ("destinations", .array(destinations.map(Self.destination))), ("cpu_ns_per_packet", cpuPerPacket),
@@ -62,7 +64,7 @@ public struct RunReport: Sendable {
                     inputs.map { input in
                         .object([
                             ("name", .string(input.name)), ("mode", .string(input.mode)), ("tap", .string(input.tap)),
-                            ("captured", .number(input.values[.captured])),
+                            ("captured", .number(input.values[.captured])), ("clock", .string(input.clock)),
                             ("dropped", Self.reasons("dropped", [.capture], input.values)),
                             ("queues", .array(input.queues.map(Self.queue))),
                         ])
@@ -74,7 +76,9 @@ public struct RunReport: Sendable {
     private static func queue(_ queue: (number: UInt32, values: CounterSnapshot)) -> JSONValue {
         .object([
             ("queue", .number(UInt64(queue.number))), ("captured", .number(queue.values[.captured])),
-            ("passed", .number(queue.values[.passed])),
+            ("passed", .number(queue.values[.passed])), ("unmatched", .number(queue.values[.unmatched])),
+            ("card_stamped", .number(queue.values[.cardStamped])),
+            ("xdp_statistics", Self.reasons("xdp_statistics", [.capture], queue.values)),
             ("dropped", Self.reasons("dropped", [.capture], queue.values)),
         ])
     }

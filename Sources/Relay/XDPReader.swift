@@ -15,27 +15,28 @@ struct XDPReader: ~Copyable {
     private let log: @Sendable (String) -> Void
     private var sink: PacketSink
     private var lastStatistics: UInt64 = 0
+    private var naps: Naps
+    /// The next nap; nil if the input pauses.
+    private var nap: UInt64?
     private var emptyTurns = 0
-    /// Packets since the last nap, and how long the next one is.
-    private var packetsAwake = 0
-    private var nap = shortestNap
 
     /// Packets of one burst at most; the clock is read once for all of them.
     private static var burst: Int { @_noLocks get { 256 } }
-    /// After so many short naps without a packet the input counts as paused.
-    private static let naps = 2
-    private static let shortestNap: UInt64 = 50_000
-    private static let longestNap: UInt64 = 250_000
+    /// After so many naps without a packet the input counts as paused.
+    private static let emptyNaps = 2
 
     /// - Parameters:
     ///   - place: the queue's place among those of the interface; the first one's thread counts for the others.
     ///   - id: the interface's number in the run.
+    ///   - longestNap: nanoseconds that packets may be kept waiting.
     init(
         interface: XDPInterface, place: Int, id: UInt32, counters: Counters, stops: StopFlags,
-        sink: consuming PacketSink, log: @escaping @Sendable (String) -> Void
+        sink: consuming PacketSink, longestNap: UInt64, log: @escaping @Sendable (String) -> Void
     ) {
         self.log = log
-        queue = interface.take(place)
+        let queue = interface.take(place)
+        naps = Naps(longest: longestNap, room: queue.frameCount)
+        self.queue = queue
         counts = interface.counts(place)
         others = place == 0 ? interface.otherCounts() : []
         (self.interface, self.id, self.counters, self.stops) = (interface, id, counters, stops)
@@ -51,7 +52,7 @@ struct XDPReader: ~Copyable {
             let count = burst()
             if count > 0 {
                 emptyTurns = 0
-                packetsAwake += count
+                naps.took(count)
             } else {
                 isRemoved = wait()
             }
@@ -66,16 +67,16 @@ struct XDPReader: ~Copyable {
     private mutating func settle() {
         for _ in 0..<100 {
             while burst() > 0 {}
-            if counts.redirected <= queue.readCount + queue.losses().packets { return }
+            if counts.redirected <= queue.readCount + queue.losses().packets + counts.failed { return }
             Clock.sleep(nanoseconds: 1_000_000)
         }
     }
 
     private mutating func end(_ problem: RelayError?) -> RelayError? {
         account()
-        // What the program gave away and nobody got or counted was lost between it and the socket.
-        let lost = counters.value(.captured) &- queue.readCount &- queue.losses().packets
-        counters.set(.droppedRedirect, lost)
+        // What the program gave away and nobody got or counted.
+        let explained = queue.readCount &+ queue.losses().packets &+ counters.value(.droppedRedirect)
+        counters.set(.droppedUnexplained, counters.value(.captured) &- explained)
         counters.publish()
         sink.finish()
         return problem
@@ -96,16 +97,17 @@ struct XDPReader: ~Copyable {
         return count
     }
 
-    /// Naps twice, so that a stream of packets is taken in bursts instead of one by one; then tells that the input pauses,
+    /// In a stream naps, so that packets are taken in bursts instead of one by one; otherwise tells that the input pauses,
     /// and sleeps until something comes. Returns whether the interface is gone.
     private mutating func wait() -> Bool {
         emptyTurns += 1
-        if emptyTurns <= Self.naps {
-            chooseNap()
+        if interface.busyPolls { return pollBusily() }
+        if emptyTurns == 1 { nap = naps.choose(at: Clock.monotonic()) }
+        if let nap, emptyTurns <= Self.emptyNaps {
             Clock.sleep(nanoseconds: nap)
             return false
         }
-        if emptyTurns == Self.naps + 1 { sink.pause() }
+        sink.pause()
         var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
         let status = unsafe poll(&descriptor, 1, 100)
         let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
@@ -116,29 +118,44 @@ struct XDPReader: ~Copyable {
         return false
     }
 
-    /// To fall asleep and wake up costs as much as dozens of packets, so a stream is taken in longer naps; never so long
-    /// that an eighth of the frames is used up, and few packets are not kept waiting.
-    private mutating func chooseNap() {
-        if packetsAwake > queue.frameCount / 8 || packetsAwake < 8 {
-            nap = Self.shortestNap
-        } else if packetsAwake > 32 {
-            nap = min(nap * 2, Self.longestNap)
-        }
-        packetsAwake = 0
+    /// Has the kernel fetch what there is, instead of waiting for it. Returns whether the interface is gone.
+    private mutating func pollBusily() -> Bool {
+        queue.poll()
+        if emptyTurns == Self.emptyNaps + 1 { sink.pause() }
+        // Nothing tells of an interface that goes, so it is looked at now and then.
+        guard emptyTurns & 0xffff == 0, case .removed = interface.condition else { return false }
+        return true
     }
 
     private mutating func account() {
         lastStatistics = Clock.monotonic()
-        let losses = queue.losses()
+        let statistics = queue.statistics()
+        let losses = queue.losses(statistics)
+        let failed = counts.failed
         // The program's figure is read last, so that it is never behind.
-        counters.set(.captured, max(counts.redirected, queue.readCount + losses.packets))
+        counters.set(.captured, max(counts.redirected, queue.readCount + losses.packets + failed))
+        counters.set(.droppedRedirect, failed)
         counters.set(.droppedFillRingEmpty, losses.fillRingEmpty)
         counters.set(.droppedReceiveRingFull, losses.receiveRingFull)
         counters.set(.droppedOversize, losses.oversize)
-        counters.set(.invalidDescriptors, losses.invalidDescriptors)
+        counters.set(statistics)
         counters.set(.passed, counts.passed)
+        counters.set(.unmatched, counts.unmatched)
+        counters.set(.cardStamped, counts.cardStamped)
         counters.set(.otherQueues, others.reduce(0) { $0 + $1.withoutSocket })
         counters.publish()
+    }
+}
+
+extension Counters {
+    /// The kernel's figures about a socket.
+    fileprivate func set(_ statistics: XDPQueue.Statistics) {
+        set(.socketRxDropped, statistics.rxDropped)
+        set(.invalidDescriptors, statistics.rxInvalidDescriptors)
+        set(.socketRxRingFull, statistics.rxRingFull)
+        set(.socketFillRingEmpty, statistics.rxFillRingEmpty)
+        set(.socketTxInvalid, statistics.txInvalidDescriptors)
+        set(.socketTxRingEmpty, statistics.txRingEmpty)
     }
 }
 

@@ -9,6 +9,7 @@ extension Run {
         let single: [RunOption: String?] = [
             .name: input.name, .filter: input.filter, .snaplen: input.snaplen, .count: input.count,
             .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
+            .busyPoll: input.busyPoll ? "true" : nil,
             .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
@@ -50,6 +51,7 @@ extension RelayOptions {
         pace = options.pace.map(Pace.init) ?? pace
         capture = options.capture.map(CaptureMode.init) ?? capture
         tap = options.tap.map(Tap.init)
+        busyPoll = options.busyPoll ?? busyPoll
         onFull = options.onFull.map(OnFull.init) ?? onFull
         drainTimeout = options.drainTimeout ?? drainTimeout
         metrics = options.metrics.map(HostPort.init)
@@ -122,6 +124,7 @@ extension RelayOptions.Tap {
     init(_ tap: RunOptions.Tap) {
         switch tap {
         case .consume: self = .consume
+        case .selective: self = .selective
         case .mirror: self = .mirror
         }
     }

@@ -55,10 +55,15 @@ struct InputArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            What the host's stack sees: consume, only what is meant for it alone; mirror, everything (default: consume, \
-            but mirror on an interface that carries the default route).
+            What the host's stack sees: consume, only what is meant for it alone; selective, what the filter (-f) does \
+            not match; mirror, everything (default: consume, but mirror on an interface that carries the default route).
             """, valueName: "mode"))
     var tap: String?
+
+    @Flag(
+        name: .customLong("busy-poll"),
+        help: "Fetch packets from the card without pause and without interrupts, which takes a whole CPU per queue.")
+    var busyPoll = false
 }
 
 struct OutputArguments: ParsableArguments {

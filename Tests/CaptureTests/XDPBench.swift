@@ -14,9 +14,9 @@ struct XDPBench: ~Copyable {
     private var sent: UInt64 = 0
 
     /// Opens `right` and lets packets in that are sent from `left`.
-    init(_ space: NetworkNamespace, sizes: XDPSizes, own: OwnTraffic? = nil) throws {
+    init(_ space: NetworkNamespace, sizes: XDPSizes, rung: XDPRung = .native, own: OwnTraffic? = nil) throws {
         let interface = try space.enter {
-            let interface = try XDPInterface.open("right", rung: .native) { _ in sizes }
+            let interface = try XDPInterface.open("right", rung: rung) { _ in sizes }
             if let own { interface.feed(from: own) }
             return interface
         }
@@ -49,6 +49,12 @@ struct XDPBench: ~Copyable {
 
     /// What the kernel counted as lost.
     var losses: XDPQueue.Losses { queue.losses() }
+    /// The kernel's figures about the socket.
+    var statistics: XDPQueue.Statistics { queue.statistics() }
+    /// Redirects that the kernel could not carry out.
+    var failed: UInt64 { counts.failed }
+    /// Packets with the card's stamp.
+    var cardStamped: UInt64 { counts.cardStamped }
     /// What the program left to the kernel.
     var passed: UInt64 { counts.passed }
 

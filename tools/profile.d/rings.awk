@@ -11,7 +11,7 @@ $1 == "clock" { seconds = ($4 - old[$1, $2, $3]) / 1e6; next }
         if ($3 == "received") { received[$2] = change; ring[$2] -= $4 }
         # What is lost between capture and worker is in neither; a full pool comes after them.
         if ($3 ~ /^dropped/ && $3 != "dropped{pool_full}") ring[$2] -= $4
-        if ($3 ~ /^(dropped|invalid)/ && change) lost[$2] = lost[$2] sprintf("  %s %d", $3, change)
+        if ($3 ~ /^dropped/ && change) lost[$2] = lost[$2] sprintf("  %s %d", $3, change)
     }
     if ($1 == "destination" && change) other = other sprintf("  %s: %s %d", $2, $3, change)
     if ($1 == "driver" && change) other = other sprintf("  %s: %s %d", $2, $3, change)

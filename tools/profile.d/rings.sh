@@ -25,7 +25,7 @@ look() {
     printf 'clock - - %s\n' "${EPOCHREALTIME//[!0-9]/}"
     awk '
         function label(key) { return match($0, "[{,]" key "=\"[^\"]*\"") ? substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 4) : "-" }
-        /^spillway_(captured|received|passed|other_queue|dropped|filtered)_packets_total|^spillway_invalid_descriptors_total/ {
+        /^spillway_(captured|received|passed|unmatched|other_queue|dropped|filtered)_packets_total/ {
             name = $1
             sub(/[{].*/, "", name)
             sub(/^spillway_/, "", name)

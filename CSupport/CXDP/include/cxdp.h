@@ -21,38 +21,62 @@
 
 // ---- the program -------------------------------------------------------------------------------------------------
 
-/// A loaded program and the maps it uses, as descriptors. All are this process's own.
-struct spillway_xdp_program {
-    int program, sockets, counts, own, addresses, station;
+/// What to load.
+struct spillway_xdp_request {
+    /// The object file.
+    const void *bytes;
+    size_t length;
+    /// Which of the two programs.
+    _Bool with_fragments;
+    /// Receive queues of the interface.
+    uint32_t queues;
+    /// The interface whose card is to stamp packets, which takes another object; 0 for none.
+    int card_interface;
+    /// Which packets are captured, and how many prefixes the maps are to hold.
+    struct spillway_filter filter;
+    uint32_t prefixes4, prefixes6;
 };
 
-/// Loads one of the two programs of the object for an interface with this many receive queues. 0, or an errno.
-int spillway_xdp_load(
-    const void *bytes, size_t length, _Bool with_fragments, uint32_t queues, struct spillway_xdp_program *result);
+/// A loaded program and the maps it uses, as descriptors. All are this process's own; -1 for what is not there.
+struct spillway_xdp_program {
+    int program, sockets, counts, own, addresses, station;
+    /// The selective filter's.
+    int prefixes4, prefixes6, ports, protocols;
+    /// The tracepoint of redirects that failed, as long as it is open.
+    int errors;
+};
+
+/// Loads one of the two programs of an object. 0, or an errno.
+int spillway_xdp_load(const struct spillway_xdp_request *request, struct spillway_xdp_program *result);
 
 /// Closes what `spillway_xdp_load` opened.
 void spillway_xdp_unload(const struct spillway_xdp_program *program);
 
-/// Attaches a program by netlink where none is, in the driver or in front of the stack. 0, or an errno; EBUSY if
-/// there is one already.
+/// The kernel's number of a map; 0 if it does not tell.
+uint32_t spillway_xdp_map_number(int map);
+
+/// Enters a value into a map. 0, or an errno.
+int spillway_xdp_set(int map, const void *key, const void *value);
+
+/// Runs the program over a frame that nobody sent (BPF_PROG_TEST_RUN), which tells what it would do with it. 0, or an errno.
+int spillway_xdp_judge(int program, const void *frame, uint32_t length, uint32_t *verdict);
+
+/// Attaches a program where none is, in the driver or in front of the stack, by a link that vanishes with the process.
+/// The link, or -errno; EBUSY or EEXIST if there is a program already.
 int spillway_xdp_attach(int interface, int program, _Bool in_driver);
 
-/// Detaches this program and no other. 0, or an errno.
-int spillway_xdp_detach(int interface, int program, _Bool in_driver);
+/// Detaches the program of a link at once, and closes it.
+void spillway_xdp_detach(int link);
 
 /// What is attached to an interface.
 struct spillway_xdp_present {
     /// 0 if nothing is.
     uint32_t identifier;
-    _Bool in_driver;
     char name[16];
 };
 
 /// Looks which program is attached. 0, or an errno.
 int spillway_xdp_query(int interface, struct spillway_xdp_present *present);
-
-/// Detaches a program by its id, if it is still the one that is attached. 0, or an errno.
-int spillway_xdp_detach_identified(int interface, uint32_t identifier, _Bool in_driver);
 
 /// Sums a counter of the program over all processors.
 uint64_t spillway_xdp_count(int counts, uint32_t queue, uint32_t verdict, uint64_t *room, int processors);
@@ -107,6 +131,12 @@ int spillway_xdp_mtu(int socket, const char *name);
 /// Its station address and hardware type (ARPHRD_), or -errno.
 int spillway_xdp_station(int socket, const char *name, struct spillway_station *station);
 
+/// How a card stamps packets.
+struct spillway_card_stamps {
+    _Bool is_changed;
+    int flags, tx_type, rx_filter;
+};
+
 /// Whether the card takes VLAN tags out of frames (ethtool's rxvlan): 1 or 0, or -errno.
 int spillway_xdp_strips_tags(int socket, const char *name);
 
@@ -129,6 +159,17 @@ void spillway_xdp_lift_memory_limit(void);
 
 /// Tells the program the interface's own station address. 0, or an errno.
 int spillway_xdp_set_station(int map, const struct spillway_station *station);
+
+/// Has the card stamp every packet it receives, as ptp4l does (SIOCSHWTSTAMP, Documentation/networking/timestamping.rst).
+/// `before` becomes what has to be set afterwards: nothing if it did so already. 0, or an errno.
+int spillway_xdp_stamp_in_card(int socket, const char *name, struct spillway_card_stamps *before);
+
+/// Sets again what was before.
+void spillway_xdp_restore_stamps(int socket, const char *name, const struct spillway_card_stamps *before);
+
+/// Has the kernel work for this socket only when it is asked (SO_PREFER_BUSY_POLL), at most `budget` packets at a time.
+/// 0, or an errno; `step` becomes the option that was refused.
+int spillway_xdp_busy_poll(int socket, int microseconds, int budget, const char **step);
 
 /// How many processors a counter of the program has.
 int spillway_xdp_processors(void);

@@ -60,7 +60,8 @@ public struct XDPSizes: Sendable, Equatable {
     public var receiveEntries: Int?
     /// Frames given to the kernel; nil for all.
     public var filledFrames: Int?
-
+    /// Of these, so many with an address that the kernel has to refuse; for tests.
+    public var invalidFrames = 0
     /// Bytes of a frame, 2048 or 4096; nil for what the interface's MTU asks for.
     public var frameBytes: Int?
     /// Whether to try for packets in several frames.

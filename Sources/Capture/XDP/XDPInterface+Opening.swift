@@ -9,23 +9,29 @@ extension XDPInterface {
     /// - Parameters:
     ///   - queues: receive queues to capture from; nil for all.
     ///   - rung: nil for the best.
+    ///   - filter: what is captured; nil for everything.
+    ///   - busyPolls: whether the sockets are polled busily.
+    ///   - asksCard: whether packets are to be stamped by the card; nil where it can.
     ///   - sizes: given the number of queues, what each of them gets.
     /// - Throws: why not; for one rung the reason of that rung, otherwise the last one's.
     public static func open(
-        _ name: String, queues wanted: [UInt32]? = nil, rung: XDPRung? = nil, pages: PageKind = .auto, node: Int? = nil,
+        _ name: String, queues wanted: [UInt32]? = nil, rung: XDPRung? = nil, filter: SelectiveFilter? = nil,
+        pages: PageKind = .auto, node: Int? = nil, busyPolls: Bool = false, asksCard: Bool? = nil,
         sizes: (Int) -> XDPSizes
     ) throws(XDPError) -> XDPInterface {
         guard case let (own, index)? = PcapInterface.identity(name), index != 0 else { throw .noSuchInterface(name) }
         let claim = try claim(own, index)
         let facts = try InterfaceFacts(own, socket: claim.number)
         let numbers = try choose(wanted, of: facts.queues, own)
-        let leftover = try clear(own, index)
+        try refuseForeign(own, index)
         spillway_xdp_lift_memory_limit()
         let sizes = sizes(numbers.count)
-        let program = try attach(own, index, facts, rung, fragments: sizes.takesFragments)
+        let stamps = CardStamps(own, isWanted: asksCard != false && rung != .generic)
+        let program = try attach(
+            own, index, facts, rung, filter, fragments: sizes.takesFragments, asksCard: asksCard ?? stamps.areMade)
         let opened = try open(
             queues: numbers, own, index, facts, rung, program: program, sizes: sizes, pages: pages,
-            node: node ?? facts.node)
+            node: node ?? facts.node, busyPolls: busyPolls)
         let promiscuous = OwnedDescriptor(spillway_xdp_promiscuous(Int32(index)))
         if promiscuous.number < 0 {
             throw .notPermitted(own, doing: "taking frames for other stations", needs: "CAP_NET_RAW")
@@ -33,8 +39,8 @@ extension XDPInterface {
         let granted: XDPRung =
             opened.isZeroCopy ? .zeroCopy : program.attachedInDriver == true ? .native : .generic
         return XDPInterface(
-            own, index: index, rung: granted, leftover: leftover, program: program, queues: opened, claim: claim,
-            promiscuous: promiscuous)
+            own, index: index, rung: granted, filter: filter, program: program, queues: opened, claim: claim,
+            promiscuous: promiscuous, stamps: stamps, deferred: busyPolls ? DeferredInterrupts(own) : nil)
     }
 
     private static func claim(_ name: String, _ index: UInt32) throws(XDPError) -> OwnedDescriptor {
@@ -53,36 +59,48 @@ extension XDPInterface {
         return wanted.sorted()
     }
 
-    /// Takes away what a killed process of ours left; refuses where somebody else's program is.
-    private static func clear(_ name: String, _ index: UInt32) throws(XDPError) -> String? {
+    /// Names somebody else's program, which is never replaced. One of ours vanishes with its process.
+    private static func refuseForeign(_ name: String, _ index: UInt32) throws(XDPError) {
         var present = spillway_xdp_present()
         // Who may not look will not be allowed to attach either, and learns it there.
-        guard unsafe spillway_xdp_query(Int32(index), &present) == 0, present.identifier != 0 else { return nil }
+        guard unsafe spillway_xdp_query(Int32(index), &present) == 0, present.identifier != 0 else { return }
         let program = unsafe withUnsafeBytes(of: present.name) {
             unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
-        // The claim is ours, so whoever attached a program of our name is dead.
-        guard program.hasPrefix(SPILLWAY_PROGRAM_PREFIX),
-            spillway_xdp_detach_identified(Int32(index), present.identifier, present.in_driver) == 0
-        else { throw .foreignProgram(name, program: program, identifier: present.identifier) }
-        return "\(name): took away the XDP program \(program) (id \(present.identifier)) of a run that was killed"
+        throw .foreignProgram(name, program: program, identifier: present.identifier)
+    }
+
+    /// One way to attach the program.
+    private struct Attempt {
+        var inDriver: Bool
+        var fragments: Bool
+        var asksCard: Bool
     }
 
     private static func attach(
-        _ name: String, _ index: UInt32, _ facts: InterfaceFacts, _ rung: XDPRung?, fragments: Bool
+        _ name: String, _ index: UInt32, _ facts: InterfaceFacts, _ rung: XDPRung?, _ filter: SelectiveFilter?,
+        fragments: Bool, asksCard: Bool
     ) throws(XDPError) -> XDPProgram {
-        let places = rung.map { [$0.isInDriver] } ?? [true, false]
-        var problem = XDPError.noSuchInterface(name)
-        for inDriver in places {
+        var attempts: [Attempt] = []
+        for inDriver in rung.map({ [$0.isInDriver] }) ?? [true, false] {
             for fragments in fragments ? [true, false] : [false] {
-                do throws(SystemError) {
-                    var program = try XDPProgram(interface: index, queues: facts.queues, fragments: fragments)
-                    try program.setStation(facts.station)
-                    try program.attach(inDriver: inDriver)
-                    return program
-                } catch {
-                    problem = explain(error, name, rung ?? (inDriver ? .native : .generic), facts)
+                // A program that asks the card is bound to it, and runs in its driver only.
+                for asksCard in asksCard && inDriver ? [true, false] : [false] {
+                    attempts.append(Attempt(inDriver: inDriver, fragments: fragments, asksCard: asksCard))
                 }
+            }
+        }
+        var problem = XDPError.noSuchInterface(name)
+        for attempt in attempts {
+            do throws(SystemError) {
+                var program = try XDPProgram(
+                    interface: index, queues: facts.queues, fragments: attempt.fragments, filter: filter,
+                    asksCard: attempt.asksCard)
+                try program.setStation(facts.station)
+                try program.attach(inDriver: attempt.inDriver)
+                return program
+            } catch {
+                problem = explain(error, name, rung ?? (attempt.inDriver ? .native : .generic), facts)
             }
         }
         throw problem
@@ -90,7 +108,7 @@ extension XDPInterface {
 
     private static func open(
         queues numbers: [UInt32], _ name: String, _ index: UInt32, _ facts: InterfaceFacts, _ rung: XDPRung?,
-        program: borrowing XDPProgram, sizes: XDPSizes, pages: PageKind, node: Int?
+        program: borrowing XDPProgram, sizes: XDPSizes, pages: PageKind, node: Int?, busyPolls: Bool
     ) throws(XDPError) -> XDPQueues {
         let inDriver = program.attachedInDriver == true
         let zeroCopies: [Bool] = !inDriver ? [false] : rung.map { [$0 == .zeroCopy] } ?? [true, false]
@@ -102,11 +120,11 @@ extension XDPInterface {
         var queues = XDPQueues(capacity: numbers.count)
         for number in numbers {
             do throws(SystemError) {
-                queues.append(
-                    try XDPQueue(
-                        interface: index, queue: number, frameBytes: sizes.frameBytes ?? facts.frameBytes, sizes: sizes,
-                        pages: pages,
-                        node: node, attempts: attempts))
+                let queue = try XDPQueue(
+                    interface: index, queue: number, frameBytes: sizes.frameBytes ?? facts.frameBytes, sizes: sizes,
+                    pages: pages, node: node, attempts: attempts)
+                if busyPolls { try queue.preferBusyPoll() }
+                queues.append(queue)
             } catch {
                 throw explain(error, name, rung ?? (inDriver ? .native : .generic), facts)
             }
@@ -120,6 +138,12 @@ extension XDPInterface {
     ) -> XDPError {
         let isSocket = error.call == "socket"
         switch error.code {
+        case EPERM where error.call == "setsockopt" && error.subject.hasPrefix("SO_"):
+            return .notPermitted(name, doing: "busy polling", needs: "CAP_NET_ADMIN")
+        case ENOPROTOOPT where error.subject.hasPrefix("SO_"):
+            return .refused(
+                name, rung: rung, reason: "\(error)", advice: "Linux has busy polling since 5.11; leave out --busy-poll"
+            )
         case EPERM, EACCES:
             return .notPermitted(
                 name, doing: isSocket ? "an AF_XDP socket" : "\(error.subject)",
@@ -144,43 +168,4 @@ extension XDPInterface {
         case (_, .generic): return "use --capture af-packet"
         }
     }
-}
-
-/// What has to be known of an interface before it is captured from.
-struct InterfaceFacts {
-    let queues: UInt32
-    let mtu: Int
-    let station: spillway_station
-    /// The NUMA node of the card, nil where there is none to tell.
-    let node: Int?
-
-    init(_ name: String, socket: Int32) throws(XDPError) {
-        var request = spillway_station()
-        let hardware = unsafe spillway_xdp_station(socket, name, &request)
-        // ARPHRD_ETHER and ARPHRD_LOOPBACK (linux/if_arp.h): both begin with an Ethernet header.
-        guard hardware == 1 || hardware == 772 else { throw .notEthernet(name) }
-        let flags = unsafe spillway_xdp_flags(socket, name)
-        if flags >= 0, flags & 1 /* IFF_UP */ == 0 { throw .isDown(name) }
-        station = request
-        queues = unsafe spillway_xdp_queues(socket, name)
-        node = Self.node(name)
-        mtu = max(Int(unsafe spillway_xdp_mtu(socket, name)), 0)
-    }
-
-    private static func node(_ name: String) -> Int? {
-        let file = unsafe Glibc.open("/sys/class/net/\(name)/device/numa_node", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 16)
-        let count = unsafe read(file, &bytes, bytes.count)
-        // -1 on a machine with one node.
-        return Int(String(decoding: bytes.prefix(max(count, 0)).prefix { $0 > 32 }, as: UTF8.self))
-            .flatMap { $0 >= 0 ? $0 : nil }
-    }
-
-    /// Whether the largest frame, with two VLAN tags, fits into one buffer.
-    var fitsOneFrame: Bool { mtu + 14 + 8 <= frameBytes - XDPQueue.headroom }
-
-    /// The smaller of the kernel's two chunk sizes, if the largest frame with two VLAN tags fits.
-    var frameBytes: Int { mtu + 14 + 8 <= 2048 - XDPQueue.headroom ? 2048 : 4096 }
 }

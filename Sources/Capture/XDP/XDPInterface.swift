@@ -25,22 +25,43 @@ import Synchronization
     public let frameRoom: Int
     /// Whether the card goes on taking VLAN tags out of frames, because it cannot be told not to: they are lost.
     public let losesTags: Bool
-    /// What was cleared away before, for the log; nil if there was nothing.
-    public let leftover: String?
+    /// What is captured; nil for everything.
+    public let filter: SelectiveFilter?
+    /// Whether the card is asked when a packet came; where it does not say, the kernel's clock does.
+    public let asksCard: Bool
+    /// Whether redirects that failed can be counted.
+    public let seesErrors: Bool
     let index: UInt32
+    /// The name as the kernel's calls take it, so that capture threads can ask without making one.
+    private let nameBytes: UnsafeMutablePointer<CChar>
     private let program: Mutex<XDPProgram>
     private let queues: XDPQueues
     private let claim: OwnedDescriptor
     private let promiscuous: OwnedDescriptor
     private let processors: Int
+    /// Whether the sockets are polled busily.
+    public let busyPolls: Bool
+    /// What busy polling could not set on the interface, and why.
+    public let interruptProblems: [String]
+    private let stamps: CardStamps
+    private let deferred: Mutex<DeferredInterrupts?>
     /// Whether the card took tags out before, and is to do so again.
     private let stripsAfterwards: Mutex<Bool>
 
     init(
-        _ name: String, index: UInt32, rung: XDPRung, leftover: String?, program: consuming XDPProgram,
-        queues: consuming XDPQueues, claim: consuming OwnedDescriptor, promiscuous: consuming OwnedDescriptor
+        _ name: String, index: UInt32, rung: XDPRung, filter: SelectiveFilter?, program: consuming XDPProgram,
+        queues: consuming XDPQueues, claim: consuming OwnedDescriptor, promiscuous: consuming OwnedDescriptor,
+        stamps: consuming CardStamps, deferred: consuming DeferredInterrupts?
     ) {
-        (self.name, self.index, self.rung, self.leftover) = (name, index, rung, leftover)
+        (self.name, self.index, self.rung, self.filter) = (name, index, rung, filter)
+        (asksCard, seesErrors) = (program.asksCard, program.seesErrors)
+        self.stamps = stamps
+        switch deferred {
+        case .some(let deferred): (busyPolls, interruptProblems) = (true, deferred.problems)
+        case .none: (busyPolls, interruptProblems) = (false, [])
+        }
+        self.deferred = Mutex(deferred)
+        unsafe nameBytes = strdup(name)
         queueNumbers = queues.numbers
         (takesFragments, frameRoom) = queues.takesFragments(and: program.takesFragments)
         self.program = Mutex(program)
@@ -57,6 +78,7 @@ import Synchronization
     deinit {
         // Before the sockets close: a packet must not meet one that is half gone.
         stopArrivals()
+        unsafe free(nameBytes)
     }
 
     /// A queue by its place in `queueNumbers`; the caller owns it from now on.
@@ -95,6 +117,7 @@ import Synchronization
             if strips { _ = unsafe spillway_xdp_strip_tags(claim.number, name, true) }
             strips = false
         }
+        deferred.withLock { $0 = nil }
     }
 
     /// Tells the program the station address the interface has now. For the control plane, now and then.
@@ -113,8 +136,8 @@ import Synchronization
 
     /// How the interface is now.
     public var condition: PcapInterface.Condition {
-        let flags = unsafe spillway_interface_flags(claim.number, name)
-        guard flags >= 0, unsafe if_nametoindex(name) == index else { return .removed }
+        let flags = unsafe spillway_interface_flags(claim.number, nameBytes)
+        guard flags >= 0, unsafe if_nametoindex(nameBytes) == index else { return .removed }
         return flags & Int32(IFF_UP) != 0 ? .up : .down
     }
 
@@ -122,75 +145,4 @@ import Synchronization
     public func label(filter: String? = nil) -> InterfaceLabel {
         PcapInterface.label(name, .ethernet, filter: filter, socket: claim.number)
     }
-}
-
-/// The program's counters for one queue. For any one thread.
-@safe public struct XDPCounts: @unchecked Sendable {
-    // Safe because the room is never freed and one thread uses it.
-    private let map: Int32
-    private let queue: UInt32
-    private let processors: Int
-    private let room: UnsafeMutablePointer<UInt64>
-
-    init(map: Int32, queue: UInt32, processors: Int) {
-        (self.map, self.queue, self.processors) = (map, queue, processors)
-        unsafe room = .allocate(capacity: processors)
-        unsafe room.initialize(repeating: 0, count: processors)
-    }
-
-    /// Packets given to the queue's socket, lost ones included.
-    public var redirected: UInt64 { count(SPILLWAY_VERDICT_REDIRECTED) }
-    /// Packets left to the kernel because they were for us: neighbours' questions and our own connections.
-    public var passed: UInt64 { count(SPILLWAY_VERDICT_NEIGHBOUR) &+ count(SPILLWAY_VERDICT_OWN) }
-    /// Packets left to the kernel because the queue has no socket.
-    public var withoutSocket: UInt64 { count(SPILLWAY_VERDICT_NO_SOCKET) }
-
-    private func count(_ verdict: spillway_verdict) -> UInt64 {
-        unsafe spillway_xdp_count(map, queue, verdict.rawValue, room, Int32(processors))
-    }
-}
-
-/// A file descriptor that is closed with its owner.
-struct OwnedDescriptor: ~Copyable {
-    let number: Int32
-
-    deinit { if number >= 0 { close(number) } }
-
-    init(_ number: Int32) { self.number = number }
-}
-
-/// The queues of an interface until their threads take them.
-@safe struct XDPQueues: ~Copyable, @unchecked Sendable {
-    // Safe because each place is taken once, by the thread that then owns the queue.
-    private let places: UnsafeMutablePointer<XDPQueue?>
-    private let capacity: Int
-    private(set) var numbers: [UInt32] = []
-    private(set) var isZeroCopy = true
-    private var areFragmentsTaken = true
-    private var frameRoom = Int.max
-
-    init(capacity: Int) {
-        self.capacity = capacity
-        unsafe places = .allocate(capacity: capacity)
-        for place in 0..<capacity { unsafe (places + place).initialize(to: nil) }
-    }
-
-    deinit {
-        unsafe places.deinitialize(count: capacity)
-        unsafe places.deallocate()
-    }
-
-    mutating func append(_ queue: consuming XDPQueue) {
-        isZeroCopy = isZeroCopy && queue.isZeroCopy
-        areFragmentsTaken = areFragmentsTaken && queue.takesFragments
-        frameRoom = min(frameRoom, queue.frameRoom)
-        let place = numbers.count
-        numbers.append(queue.queue)
-        unsafe places[place] = consume queue
-    }
-
-    borrowing func take(_ place: Int) -> XDPQueue { unsafe places[place].take()! }
-
-    /// Whether packets in several buffers arrive, if the program takes them, and what one buffer holds.
-    func takesFragments(and program: Bool) -> (Bool, Int) { (areFragmentsTaken && program, frameRoom) }
 }

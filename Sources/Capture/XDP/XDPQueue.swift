@@ -1,8 +1,8 @@
-internal import CMachine
+public import CMachine
 internal import CXDP
 import Glibc
 public import Machine
-import Synchronization
+public import Synchronization
 
 /// One receive queue of an interface through an AF_XDP socket, with its memory and rings. One thread uses it.
 ///
@@ -26,29 +26,30 @@ import Synchronization
     public let frameCount: Int
     /// The pages of the packet memory.
     public let pages: PageKind
+    @usableFromInline var reads: UInt64 = 0
     /// Packets `next` has given out.
-    public private(set) var readCount: UInt64 = 0
+    public var readCount: UInt64 { reads }
 
     /// What the kernel leaves free in each frame for the program (XDP_PACKET_HEADROOM).
     static let headroom = 256
     /// Room to put a packet of several buffers together: more than the kernel's most, which is 18 frames.
     static let gatherBytes = 128 << 10
 
-    private let frames: UnsafeMutableRawPointer
-    private let frameBytes: Int
-    private let memoryBytes: Int
-    private let receive: XDPRing
-    private let fill: XDPRing
+    @usableFromInline let frames: UnsafeMutableRawPointer
+    @usableFromInline let frameBytes: Int
+    @usableFromInline let memoryBytes: Int
+    @usableFromInline let receive: XDPRing
+    @usableFromInline let fill: XDPRing
     private let gather: UnsafeMutableRawPointer
-    private let taiOffset: UInt64
-    private var receivePosition: UInt32 = 0
-    private var receiveKnown: UInt32 = 0
-    private var fillPosition: UInt32
+    @usableFromInline let taiOffset: UInt64
+    @usableFromInline var receivePosition: UInt32 = 0
+    @usableFromInline var receiveKnown: UInt32 = 0
+    @usableFromInline var fillPosition: UInt32
     /// Of a packet whose buffers have not all come: its time, its bytes so far, and its length so far.
     private var partTime: UInt64 = 0
     private var partBytes = 0
     private var partLength = 0
-    private var isInPart = false
+    @usableFromInline var isInPart = false
 
     /// The memory one queue takes, for the budget.
     public static func byteCount(_ sizes: XDPSizes) -> Int {
@@ -86,13 +87,14 @@ import Synchronization
     }
 
     /// The next packet, or nil if there is none now. It never waits.
-    @_noLocks
+    @_noLocks @inlinable @inline(__always)
     public mutating func next() -> LivePacket? {
         while true {
             if receivePosition == receiveKnown {
                 receiveKnown = unsafe receive.producer.pointee.load(ordering: .acquiring)
                 if receivePosition == receiveKnown { return nil }
             }
+            fetchAhead()
             let entry = unsafe receive.entries + Int(receivePosition & receive.mask) &* 16
             let address = Int(truncatingIfNeeded: unsafe entry.load(as: UInt64.self))
             let length = Int(truncatingIfNeeded: unsafe entry.load(fromByteOffset: 8, as: UInt32.self))
@@ -107,7 +109,7 @@ import Synchronization
             fillPosition &+= 1
             let bytes = unsafe frames + address
             if !isInPart && !goesOn {
-                readCount &+= 1
+                reads &+= 1
                 let size = UInt32(truncatingIfNeeded: length)
                 return unsafe LivePacket(time: takeTime(bytes), captured: size, original: size, bytes: bytes)
             }
@@ -115,9 +117,24 @@ import Synchronization
         }
     }
 
+    /// Has the cache fetch the stamp and the first bytes of a frame that will be read soon: another core wrote them.
+    @_noLocks @inlinable @inline(__always)
+    func fetchAhead() {
+        let place = receivePosition &+ Self.fetchDistance
+        guard receiveKnown &- place &- 1 <= receive.mask else { return }
+        let entry = unsafe receive.entries + Int(place & receive.mask) &* 16
+        let address = Int(truncatingIfNeeded: unsafe entry.load(as: UInt64.self))
+        let bytes = unsafe UnsafeRawPointer(frames + address)
+        unsafe spillway_prefetch_to_write(bytes - 8)
+        unsafe spillway_prefetch(bytes)
+        unsafe spillway_prefetch(bytes + 64)
+    }
+
+    @usableFromInline static var fetchDistance: UInt32 { @_noLocks @inlinable get { 8 } }
+
     /// Adds a buffer to the packet that is being put together; gives it once it is whole.
-    @_noLocks
-    private mutating func takePart(_ bytes: UnsafeMutableRawPointer, _ length: Int, goesOn: Bool) -> LivePacket? {
+    @_noLocks @usableFromInline
+    mutating func takePart(_ bytes: UnsafeMutableRawPointer, _ length: Int, goesOn: Bool) -> LivePacket? {
         if !isInPart {
             // Only the first buffer has a stamp before it.
             partTime = unsafe takeTime(bytes)
@@ -129,7 +146,7 @@ import Synchronization
         partLength &+= length
         if goesOn { return nil }
         isInPart = false
-        readCount &+= 1
+        reads &+= 1
         return unsafe LivePacket(
             time: partTime, captured: UInt32(truncatingIfNeeded: partBytes),
             original: UInt32(truncatingIfNeeded: partLength), bytes: UnsafeRawPointer(gather))
@@ -148,46 +165,10 @@ import Synchronization
 
     /// The program's stamp before the packet as UTC, or the present time where there is none. The stamp is taken away, so
     /// that a frame used again without one does not show an old one.
-    @_noLocks @inline(__always)
-    private func takeTime(_ bytes: UnsafeMutableRawPointer) -> UInt64 {
+    @_noLocks @inlinable @inline(__always)
+    func takeTime(_ bytes: UnsafeMutableRawPointer) -> UInt64 {
         let stamp = unsafe (bytes - 8).loadUnaligned(as: UInt64.self)
         unsafe (bytes - 8).storeBytes(of: 0, as: UInt64.self)
         return stamp == 0 ? Clock.realtime() : stamp &- taiOffset
-    }
-
-    /// Packets that were lost on the way to this socket, as the kernel counts them (XDP_STATISTICS).
-    public struct Losses: BitwiseCopyable, Sendable, Equatable {
-        /// The fill ring was empty: too few frames for the time between two bursts.
-        public var fillRingEmpty: UInt64 = 0
-        /// The receive ring was full.
-        public var receiveRingFull: UInt64 = 0
-        /// Larger than a frame, and the driver or the program takes one buffer only.
-        public var oversize: UInt64 = 0
-        /// Not packets: addresses in the fill ring that the kernel refused.
-        public var invalidDescriptors: UInt64 = 0
-
-        /// None.
-        @_noLocks public init() {}
-
-        /// All packets that were lost.
-        public var packets: UInt64 { @_noLocks get { fillRingEmpty &+ receiveRingFull &+ oversize } }
-    }
-
-    /// What was lost so far.
-    @_noLocks
-    public func losses() -> Losses {
-        var counts = xdp_statistics()
-        var losses = Losses()
-        guard unsafe spillway_xdp_statistics(descriptor, &counts) == 0 else { return losses }
-        losses.receiveRingFull = counts.rx_ring_full
-        losses.invalidDescriptors = counts.rx_invalid_descs
-        // In copy mode a lost packet counts as dropped whether there was no frame or it was too large, and the former
-        // counts as an empty fill ring too. With several buffers nothing is too large. A zero-copy driver loses packets
-        // for want of frames before the program sees them.
-        let forWantOfFrames =
-            takesFragments ? counts.rx_dropped : min(counts.rx_fill_ring_empty_descs, counts.rx_dropped)
-        losses.fillRingEmpty = isZeroCopy ? 0 : forWantOfFrames
-        losses.oversize = counts.rx_dropped &- losses.fillRingEmpty
-        return losses
     }
 }

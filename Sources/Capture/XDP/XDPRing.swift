@@ -1,16 +1,16 @@
 internal import CXDP
 import Machine
-import Synchronization
+public import Synchronization
 
 /// One of the rings an AF_XDP socket shares with the kernel: two indices that only grow, flags, and entries
 /// (Documentation/networking/af_xdp.rst).
-@safe struct XDPRing: @unchecked Sendable {
+@safe @usableFromInline struct XDPRing: @unchecked Sendable {
     // Safe because the mapping lives as long as the queue that owns the ring, and one thread uses it.
-    let producer: UnsafePointer<Atomic<UInt32>>
-    let consumer: UnsafePointer<Atomic<UInt32>>
-    let flags: UnsafePointer<Atomic<UInt32>>
-    let entries: UnsafeMutableRawPointer
-    let mask: UInt32
+    @usableFromInline let producer: UnsafePointer<Atomic<UInt32>>
+    @usableFromInline let consumer: UnsafePointer<Atomic<UInt32>>
+    @usableFromInline let flags: UnsafePointer<Atomic<UInt32>>
+    @usableFromInline let entries: UnsafeMutableRawPointer
+    @usableFromInline let mask: UInt32
     private let mapping: UnsafeMutableRawPointer
     private let mappedBytes: Int
 

@@ -35,7 +35,8 @@ enum XDPSocket {
             // Some drivers take an empty fill ring at the bind for a reason to stop for good.
             let filled = min(sizes.filledFrames ?? count, count)
             for frame in 0..<filled {
-                unsafe (rings[0].entries + frame * 8).storeBytes(of: UInt64(frame * frameBytes), as: UInt64.self)
+                let address = frame * frameBytes + (frame < sizes.invalidFrames ? sizes.memoryBytes : 0)
+                unsafe (rings[0].entries + frame * 8).storeBytes(of: UInt64(address), as: UInt64.self)
             }
             unsafe rings[0].producer.pointee.store(UInt32(filled), ordering: .releasing)
             let takesFragments = try bind(socket, interface, queue, attempts)
