@@ -31,7 +31,11 @@ let package = Package(
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
-        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "Options"]),
+        .library(
+            name: "SpillwayParts",
+            targets: [
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -64,22 +68,30 @@ let package = Package(
             plugins: ["BPFObjects"]),
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
+        module("Reassembly", "CMachine", "Fragments", "Machine", "Pcapng"),
+        module("Transfer", "CMachine", "Machine", "Pcapng"),
+        module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
+        module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Sending", "CMachine", "CSending", "Machine"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
+        module("Admission"),
+        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
+        module(
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "Egress", "Telemetry"),
+        module(
+            "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
-            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
-            "Capture",
-            "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
-        module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng", "Capture",
+            "SpillCache", "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "FileService", "Generator", "Machine", "Options", "Relay", "Sealing", "SegmentPool", "Sending",
-                "Telemetry",
+                "Collector", "FileService", "Generator", "Machine", "Options", "Reassembly", "Relay", "Sealing",
+                "SegmentPool", "Sending", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -99,11 +111,17 @@ let package = Package(
         tests("CommandLineTests", "Options", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
+        tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
+        tests("TransferTests", "Transfer", "Pcapng"),
+        tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
+        tests("AdmissionTests", "Admission"),
         tests("FileServiceTests", "FileService", "Machine", "Sending", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
-        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
+        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
             path: "Tests/EndToEnd", swiftSettings: strict),
@@ -114,10 +132,9 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool",
-        "Sending", "Egress",
-        "TestSupport",
-        "MachineTests", "SegmentPoolTests", "SendingTests", "EgressTests",
+        "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
+        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []

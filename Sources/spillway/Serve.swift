@@ -74,12 +74,8 @@ struct Serve: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> ServeOptions {
-        let file: LayerFile<ServeOption>? = try Surroundings.configuration(watching.config, command: "serve")
-        do throws(OptionError) {
-            return try ServeOptions(
-                LayeredSettings(commandLine: given, environment: Surroundings.environment, file: file))
-        } catch {
-            throw Failure(error, command: "serve")
+        try Surroundings.options(of: "serve", given: given, config: watching.config) {
+            (settings) throws(OptionError) in try ServeOptions(settings)
         }
     }
 }

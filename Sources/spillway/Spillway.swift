@@ -11,13 +11,15 @@ struct Spillway: ParsableCommand {
             Examples:
               spillway run -r capture.pcapng --to 192.0.2.7:57012
               spillway run -i eth1 --listen 127.0.0.1:57012
+              spillway collect --listen 127.0.0.1:57012 --out captures
               spillway generate -i veth0 --rate 100Kpps --duration 10s
 
-            'spillway help run' has all options, more examples and the exit codes; so has 'help generate'.
+            'spillway help run' has all options, more examples and the exit codes; so have 'help collect' and
+            'help generate'.
             """,
         version: spillwayVersion,
         subcommands: [
-            Run.self, Generate.self, Serve.self, FetchCommand.self, Keygen.self, Seal.self, Unseal.self,
+            Run.self, Collect.self, Generate.self, Serve.self, FetchCommand.self, Keygen.self, Seal.self, Unseal.self,
         ])
 
     static func main() {
