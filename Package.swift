@@ -84,7 +84,8 @@ let package = Package(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
-            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng", "Capture",
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
+            "Capture",
             "SpillCache", "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
