@@ -46,6 +46,8 @@ let package = Package(
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .systemLibrary(
             name: "CBPF", path: "CSupport/CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+        .systemLibrary(
+            name: "CFuse", path: "CSupport/CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
 
         // Compiles bpf/*.bpf.c.
         .plugin(name: "BPFObjects", capability: .buildTool()),
@@ -59,13 +61,14 @@ let package = Package(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
+        module("FileSystem", "CFuse", "Machine", "Pcapng"),
         module("Telemetry", "CMachine", "Machine"),
         module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
+                "FileSystem", "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -83,6 +86,7 @@ let package = Package(
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
+        tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),

@@ -12,16 +12,19 @@ struct Spillway: ParsableCommand {
               spillway run -r capture.pcapng --to 192.0.2.7:57012
               spillway run -i eth1 --listen 127.0.0.1:57012
               spillway generate -i veth0 --rate 100Kpps --duration 10s
+              spillway mount /captures /mnt/live
 
-            'spillway help run' has all options, more examples and the exit codes; so has 'help generate'.
+            'spillway help run' has all options, more examples and the exit codes; so have 'help generate' and 'help mount'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Generate.self])
+        subcommands: [Run.self, Generate.self, Mount.self])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
         do {
-            var command = try parseAsRoot()
+            let helper = MountHelper.arguments(CommandLine.arguments)
+            if helper?.isEmpty == true { return }
+            var command = try parseAsRoot(helper)
             try command.run()
         } catch let failure as Failure {
             Console.standard.say("spillway: \(failure.message)")
