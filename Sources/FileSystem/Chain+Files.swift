@@ -177,7 +177,8 @@ extension Chain {
 extension StreamFormat {
     /// The first 24 bytes of a classic stream whose header promises more than the first file's own; else nothing.
     func header(insteadOf first: CaptureFormat) -> [UInt8] {
-        guard first.container == .classic, format.isNanoseconds != first.isNanoseconds || format.snapLength != first.snapLength
+        guard first.container == .classic,
+            format.isNanoseconds != first.isNanoseconds || format.snapLength != first.snapLength
         else { return [] }
         var words: [UInt32] = [format.isNanoseconds ? 0xa1b2_3c4d : 0xa1b2_c3d4]
         // Version 2.4 as one word, in this machine's order.

@@ -56,7 +56,8 @@ final class Chain {
     static let openPartsMax = 4
 
     init(
-        _ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue, log: @escaping @Sendable (String) -> Void,
+        _ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue,
+        log: @escaping @Sendable (String) -> Void,
         endsAfter: @escaping (_ completed: String, _ next: String) -> Bool
     ) throws(Errno) {
         self.names = names
@@ -126,7 +127,8 @@ final class Chain {
         switch part.stop {
         case .nothing, .zeros: break
         case .damage: return fail(EIO, "\(part.name): at offset \(part.reached): a length that cannot be right")
-        case .tooLong: return fail(EIO, "\(part.name): at offset \(part.reached): a packet longer than the stream's header allows")
+        case .tooLong:
+            return fail(EIO, "\(part.name): at offset \(part.reached): a packet longer than the stream's header allows")
         }
         if position > part.end { return try jump(part, to: position, status) }
         let next = try nextName(after: part, status)

@@ -135,10 +135,11 @@ final class ControlFiles: Sendable {
     }
 
     /// Says that a process left its cluster too early.
-    func abended(_ process: Int32, last: String?, next: String?, _ scope: ControlScope) {
+    func abended(_ process: Int32?, last: String?, next: String?, _ scope: ControlScope) {
         contents.withLock { contents in
             let pids = contents[scope]?[.abend] ?? []
-            contents[scope, default: [:]][.abend] = (pids + Array("\(process)\n".utf8)).suffix(Self.contentMax)
+            let all = pids + (process.map { Array("\($0)\n".utf8) } ?? [])
+            contents[scope, default: [:]][.abend] = Array(all.suffix(Self.contentMax))
             contents[scope, default: [:]][.last(process: nil)] = last.map { Array("\($0)\n".utf8) }
             contents[scope, default: [:]][.next(process: nil)] = next.map { Array("\($0)\n".utf8) }
         }

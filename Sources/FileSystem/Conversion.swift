@@ -58,10 +58,12 @@ struct StreamFormat {
 
     private func classic(_ next: CaptureFormat) -> Result<Conversion, Mismatch> {
         guard next.linkType == format.linkType else {
-            return .failure(Mismatch(reason: "its link type is \(next.linkType), that of the files before \(format.linkType)"))
+            return .failure(
+                Mismatch(reason: "its link type is \(next.linkType), that of the files before \(format.linkType)"))
         }
         guard next.recordHeader == format.recordHeader else {
-            return .failure(Mismatch(reason: "its records have longer headers than those of the files before, or shorter ones"))
+            return .failure(
+                Mismatch(reason: "its records have longer headers than those of the files before, or shorter ones"))
         }
         guard format.isNanoseconds || !next.isNanoseconds else {
             return .failure(Mismatch(reason: "its times are nanoseconds, and the stream was begun with microseconds"))
@@ -69,7 +71,9 @@ struct StreamFormat {
         var conversion = Conversion()
         conversion.swapsOrder = next.isSwapped != format.isSwapped
         conversion.scalesToNanoseconds = format.isNanoseconds && !next.isNanoseconds
-        if Self.effective(next.snapLength) > Self.effective(format.snapLength) { conversion.capturedMax = format.snapLength }
+        if Self.effective(next.snapLength) > Self.effective(format.snapLength) {
+            conversion.capturedMax = format.snapLength
+        }
         return .success(conversion)
     }
 

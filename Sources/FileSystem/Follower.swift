@@ -147,7 +147,8 @@ final class Follower: Sendable {
     }
 
     private func add(_ stream: any FollowedStream, _ targets: WatchTargets, _ state: inout State) -> Followed {
-        var followed = Followed(stream: stream, targets: targets, descriptors: [], deadline: nil, isPolled: targets.polls)
+        var followed = Followed(
+            stream: stream, targets: targets, descriptors: [], deadline: nil, isPolled: targets.polls)
         guard !targets.polls, inotify >= 0 else {
             followed.isPolled = true
             return followed

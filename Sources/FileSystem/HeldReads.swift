@@ -33,6 +33,13 @@ import Glibc
         unsafe fuse_reply_buf(request, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
     }
 
+    /// Answers with the bytes of several pieces of memory, one behind the other.
+    func reply(_ pieces: [iovec]) {
+        unsafe pieces.withUnsafeBufferPointer { list in
+            _ = unsafe fuse_reply_iov(request, list.baseAddress, Int32(list.count))
+        }
+    }
+
     /// Answers with an error number.
     func fail(_ code: Int32) { unsafe fuse_reply_err(request, code) }
 

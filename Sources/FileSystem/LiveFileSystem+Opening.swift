@@ -11,6 +11,11 @@ struct OpenedFile {
     var keepsCache = false
 }
 
+/// The way back from a chain to the cluster that owns it; set once, before the chain is used.
+private final class Back<Value: AnyObject> {
+    weak var value: Value?
+}
+
 extension LiveFileSystem {
     /// Opens a node.
     func open(_ number: UInt64, flags: Int32, thread: Int32) throws(Errno) -> OpenedFile {
@@ -41,6 +46,7 @@ extension LiveFileSystem {
     private func openStream(
         _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String
     ) throws(Errno) -> OpenedFile {
+        if scope.options.clusterSize > 1 { return openSeat(names, scope, process: process, name: name) }
         let chain = try Chain(names, scope.options, catalogue, log: log) { [control] completed, next in
             guard let end = control.ending(behind: completed, process: process, scope) else { return false }
             control.ended(end, last: completed, next: next, scope)
@@ -48,6 +54,28 @@ extension LiveFileSystem {
         }
         let stream = SingleStream(chain, services, process: process, name: name)
         return OpenedFile(reader: Reader(stream, process: process, name: name))
+    }
+
+    private func openSeat(
+        _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String
+    ) -> OpenedFile {
+        let seat = ClusterSeat(ClusterRegistry.Key(names: names, scope: scope), clusters) {
+            [catalogue, services, control, log] () throws(Errno) in
+            let back = Back<ClusterStream>()
+            let chain = try Chain(names, scope.options, catalogue, log: log) { completed, next in
+                if back.value?.endsAtFileEnd(completed, next) == true { return true }
+                guard let end = control.ending(behind: completed, process: 0, scope) else { return false }
+                control.ended(end, last: completed, next: next, scope)
+                return true
+            }
+            let news = ClusterNews { process, last, next in
+                control.abended(process, last: last, next: next, scope)
+            }
+            let cluster = ClusterStream(chain, scope.options, services, news)
+            back.value = cluster
+            return cluster
+        }
+        return OpenedFile(reader: Reader(seat, process: process, name: name))
     }
 
     /// The last descriptor of an open file was closed.

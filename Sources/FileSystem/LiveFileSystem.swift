@@ -11,13 +11,15 @@ final class LiveFileSystem: Sendable {
     let catalogue: Catalogue
     let services: StreamServices
     let control = ControlFiles()
+    let clusters = ClusterRegistry()
     let nodes: Nodes
     let log: @Sendable (String) -> Void
     /// Who made the mount; the made-up files are theirs.
     let owner = (user: getuid(), group: getgid())
     private let readers = Mutex<[UInt64: [Reader]]>([:])
 
-    init(_ source: SourceTree, _ options: StreamOptions, log: @escaping @Sendable (String) -> Void) throws(SystemError) {
+    init(_ source: SourceTree, _ options: StreamOptions, log: @escaping @Sendable (String) -> Void) throws(SystemError)
+    {
         self.source = source
         self.log = log
         catalogue = Catalogue(source)
@@ -93,7 +95,7 @@ final class LiveFileSystem: Sendable {
     func text(_ name: ControlName, _ scope: ControlScope) -> [UInt8]? {
         guard name == .status else { return control.content(name, scope) }
         var seen: Set<ObjectIdentifier> = []
-        let streams = allReaders.filter { seen.insert(ObjectIdentifier($0.stream)).inserted }.map(\.stream)
+        let streams = allReaders.filter { seen.insert($0.stream.statusOwner).inserted }.map(\.stream)
         let lines = ["source \(source.path)"] + streams.flatMap { $0.status() }
         return Array((lines.joined(separator: "\n") + "\n").utf8)
     }

@@ -31,7 +31,9 @@ public struct MountOptions: Sendable {
                 throw MountError(.usage, "-o \(option): write \(StreamOptions.expectations[name] ?? "another value")")
             case .unknown: break
             }
-            if Self.ignored.contains(option) || name.hasPrefix("x-") || name == "comment" || name == "uhelper" { continue }
+            if Self.ignored.contains(option) || name.hasPrefix("x-") || name == "comment" || name == "uhelper" {
+                continue
+            }
             guard Self.passed.contains(option) || Self.passedWithValue.contains(name) else {
                 let known = StreamOptions.expectations.keys.sorted().joined(separator: ", ")
                 throw MountError(.usage, "-o \(option): no such option; there are \(known)")

@@ -13,7 +13,8 @@ struct MountPoint {
         self.target = try Self.directory(target)
         // The mount would wait for itself.
         if Self.contains(self.source, self.target) || Self.contains(self.target, self.source) {
-            throw MountError(.usage, "\(target): one of source and mountpoint contains the other; choose a mountpoint elsewhere")
+            throw MountError(
+                .usage, "\(target): one of source and mountpoint contains the other; choose a mountpoint elsewhere")
         }
     }
 
@@ -97,7 +98,9 @@ struct MountPoint {
         var rest = Array(text.utf8)[...]
         while let byte = rest.first {
             let digits = rest.dropFirst().prefix(3)
-            if byte == UInt8(ascii: "\\"), digits.count == 3, let code = UInt8(String(decoding: digits, as: UTF8.self), radix: 8) {
+            if byte == UInt8(ascii: "\\"), digits.count == 3,
+                let code = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+            {
                 bytes.append(code)
                 rest = rest.dropFirst(4)
             } else {
@@ -115,7 +118,8 @@ struct MountPoint {
 enum FusermountProgram {
     /// Runs it to its end. Whether it succeeded.
     static func run(_ arguments: [String]) -> Bool {
-        var words: [UnsafeMutablePointer<CChar>?] = unsafe (["fusermount3"] + arguments).map { unsafe strdup($0) } + [nil]
+        var words: [UnsafeMutablePointer<CChar>?] =
+            unsafe (["fusermount3"] + arguments).map { unsafe strdup($0) } + [nil]
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
         var process = pid_t()
         guard unsafe posix_spawnp(&process, "fusermount3", nil, nil, &words, environ) == 0 else { return false }

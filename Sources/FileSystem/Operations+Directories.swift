@@ -19,7 +19,8 @@ extension Operations {
         }
         unsafe table.readdir = { request, _, size, offset, info in
             let directory = unsafe Unmanaged<OpenDirectory>.fromOpaque(
-                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!).takeUnretainedValue()
+                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!
+            ).takeUnretainedValue()
             unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) { buffer in
                 let used = unsafe Operations.fill(buffer, from: Int(offset), directory, request)
                 unsafe fuse_reply_buf(request, buffer.baseAddress, used)
@@ -27,7 +28,8 @@ extension Operations {
         }
         unsafe table.releasedir = { request, _, info in
             unsafe Unmanaged<OpenDirectory>.fromOpaque(
-                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!).release()
+                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!
+            ).release()
             unsafe fuse_reply_err(request, 0)
         }
     }

@@ -79,7 +79,9 @@ enum Operations {
         unsafe table.statfs = { request, _ in
             unsafe Operations.answer(request) { () throws(Errno) in
                 var result = statvfs()
-                guard unsafe statvfs(Operations.fileSystem(request).source.path, &result) == 0 else { throw Errno(errno) }
+                guard unsafe statvfs(Operations.fileSystem(request).source.path, &result) == 0 else {
+                    throw Errno(errno)
+                }
                 (result.f_bfree, result.f_bavail, result.f_ffree, result.f_favail) = (0, 0, 0, 0)
                 unsafe fuse_reply_statfs(request, &result)
             }
@@ -108,8 +110,11 @@ enum Operations {
         unsafe table.open = { request, number, info in
             unsafe Operations.answer(request) { () throws(Errno) in
                 let system = unsafe Operations.fileSystem(request)
-                let opened = try unsafe system.open(number, flags: info!.pointee.flags, thread: Operations.thread(request))
-                unsafe Operations.reply(opened, info!, of: number, request, system) { unsafe fuse_reply_open(request, info) }
+                let opened = try unsafe system.open(
+                    number, flags: info!.pointee.flags, thread: Operations.thread(request))
+                unsafe Operations.reply(opened, info!, of: number, request, system) {
+                    unsafe fuse_reply_open(request, info)
+                }
             }
         }
         unsafe table.create = { request, parent, text, _, info in
@@ -117,7 +122,8 @@ enum Operations {
                 let (system, name) = unsafe (Operations.fileSystem(request), Operations.name(text))
                 let kind = try system.create(name, in: parent)
                 var entry = try unsafe Operations.entry(system, name, parent, kind, request)
-                let opened = try unsafe system.open(entry.ino, flags: info!.pointee.flags, thread: Operations.thread(request))
+                let opened = try unsafe system.open(
+                    entry.ino, flags: info!.pointee.flags, thread: Operations.thread(request))
                 let number = entry.ino
                 unsafe Operations.reply(opened, info!, of: number, request, system) {
                     unsafe fuse_reply_create(request, &entry, info)
@@ -127,7 +133,8 @@ enum Operations {
         unsafe table.read = { request, _, size, offset, info in
             guard let request = unsafe request, let info = unsafe info else { return }
             let reader = unsafe Unmanaged<Reader>.fromOpaque(
-                UnsafeRawPointer(bitPattern: UInt(info.pointee.fh))!).takeUnretainedValue()
+                UnsafeRawPointer(bitPattern: UInt(info.pointee.fh))!
+            ).takeUnretainedValue()
             // The flags are those of this moment: O_NONBLOCK may have been set by fcntl(2) after the open.
             let isNonBlocking = unsafe info.pointee.flags & O_NONBLOCK != 0
             let read = unsafe HeldRead(request, size: size, offset: UInt64(max(0, offset)))
@@ -148,7 +155,8 @@ enum Operations {
         unsafe table.fsync = { request, _, _, _ in unsafe fuse_reply_err(request, 0) }
         unsafe table.release = { request, number, info in
             let reader = unsafe Unmanaged<Reader>.fromOpaque(
-                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!).takeRetainedValue()
+                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!
+            ).takeRetainedValue()
             unsafe Operations.fileSystem(request).release(reader, of: number)
             unsafe fuse_reply_err(request, 0)
         }
@@ -156,7 +164,8 @@ enum Operations {
         unsafe table.lseek = { request, _, _, _, _ in unsafe fuse_reply_err(request, EINVAL) }
         unsafe table.poll = { request, _, info, handle in
             let reader = unsafe Unmanaged<Reader>.fromOpaque(
-                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!).takeUnretainedValue()
+                UnsafeRawPointer(bitPattern: UInt(info!.pointee.fh))!
+            ).takeUnretainedValue()
             let held = unsafe handle.map { unsafe PollHandle($0) }
             let isReadable = reader.stream.poll(held, by: reader)
             unsafe fuse_reply_poll(request, isReadable ? UInt32(POLLIN | POLLRDNORM) : 0)

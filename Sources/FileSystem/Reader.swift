@@ -46,6 +46,12 @@ protocol ReadableStream: AnyObject, Sendable {
     func delivered(to reader: Reader) -> (bytes: UInt64, sawEnd: Bool)
     /// For `.status`.
     func status() -> [String]
+    /// Streams with the same owner say the same.
+    var statusOwner: ObjectIdentifier { get }
+}
+
+extension ReadableStream {
+    var statusOwner: ObjectIdentifier { ObjectIdentifier(self) }
 }
 
 /// Somebody in poll(2), who is told once.

@@ -13,7 +13,7 @@ public enum ClusterAbend: Int, Sendable, CaseIterable {
 }
 
 /// What decides which member of a cluster gets a packet (`clustermode`).
-public enum ClusterMode: Int, Sendable, CaseIterable {
+public enum ClusterMode: Int, Sendable, CaseIterable, BitwiseCopyable {
     case vlanAddressesPorts = 0
     case vlan = 1
     case addresses = 2
@@ -57,14 +57,19 @@ public struct StreamOptions: Hashable, Sendable {
     public var blockSlack = 2048
     /// The size shown where the true one is not known, in bytes.
     public var fileSize: Int64 = 512 << 40
+    /// What happens to a cluster that a member leaves.
     public var clusterAbend = ClusterAbend.errorNow
+    /// What decides who gets a packet.
     public var clusterMode = ClusterMode.vlanAddressesPorts
     /// Whether the kernel keeps cached pages when a file is opened again.
     public var keepCache = false
     /// Whether closed ranges go through the page cache.
     public var cached = false
+    /// Which file follows which.
     public var order = FileOrder.name
+    /// In which direction a directory is read.
     public var direction = Direction.oldestFirst
+    /// How new data is noticed.
     public var follow = Following.auto
     /// How long a file that has a successor may be quiet before it counts as done although somebody still has it open, or
     /// although nothing is known about that; in nanoseconds.
@@ -151,7 +156,9 @@ public struct StreamOptions: Hashable, Sendable {
     }
 
     private static func time(_ text: String) -> UInt64? {
-        let units: [(String, UInt64)] = [("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)]
+        let units: [(String, UInt64)] = [
+            ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000),
+        ]
         for (unit, length) in units where text.hasSuffix(unit) {
             guard let count = number(String(text.dropLast(unit.count)), 1...3_600_000) else { return nil }
             let time = UInt64(count) * length

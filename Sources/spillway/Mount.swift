@@ -1,7 +1,6 @@
 import ArgumentParser
 import FileSystem
 import Glibc
-import Relay
 
 /// `spillway mount`.
 struct Mount: ParsableCommand {
@@ -64,19 +63,5 @@ struct Mount: ParsableCommand {
         } catch {
             throw Failure(error)
         }
-    }
-}
-
-extension Failure {
-    /// Why a directory is not mounted.
-    fileprivate init(_ error: MountError) {
-        let code: ExitCode =
-            switch error.kind {
-            case .usage: .usage
-            case .noInput: .noInput
-            case .kernel: .kernel
-            case .notPermitted: .notPermitted
-            }
-        self.init(code, error.kind == .usage ? "\(error)\nSee 'spillway help mount'." : "\(error)")
     }
 }
