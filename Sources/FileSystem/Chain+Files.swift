@@ -34,7 +34,9 @@ extension Chain {
     func nextName(after part: ChainPart, _ status: SourceStatus) throws(Errno) -> String? {
         if let upcoming, names.last == nil { return upcoming }
         if names.last != nil { return remaining.first { $0 != part.name } }
-        if let name = try nextName(behind: part.name, status) { return name }
+        if let name = try nextName(behind: part.name, status) {
+            return ring.isStale(name, catalogue) ? nil : name
+        }
         guard options.order == .name, namesChanged else { return nil }
         namesChanged = false
         return ring.reused(behind: part, catalogue)

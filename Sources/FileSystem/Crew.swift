@@ -35,10 +35,14 @@ import Synchronization
         }
     }
 
-    /// Waits until all threads have ended.
-    func finish(_ follower: Follower) {
+    /// Waits for a second until all threads have ended. Whether they have.
+    func finish(_ follower: Follower) -> Bool {
         follower.stop()
-        while running.load(ordering: .acquiring) > 0 { usleep(1000) }
+        for _ in 0..<1000 {
+            if running.load(ordering: .acquiring) == 0 { return true }
+            usleep(1000)
+        }
+        return false
     }
 
     private func leave() {
@@ -71,13 +75,14 @@ struct EndSignals {
         descriptor = unsafe spillway_signals(&signals)
     }
 
-    /// Waits for a signal, or until the other descriptor is readable.
-    mutating func wait(orUntil other: Int32) {
+    /// Waits for a signal, or until the other descriptor is readable. Whether it was a signal.
+    mutating func wait(orUntil other: Int32) -> Bool {
         var entries = [
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: other, events: Int16(POLLIN), revents: 0),
         ]
         while unsafe poll(&entries, 2, -1) < 0 && errno == EINTR {}
         close(descriptor)
+        return entries[0].revents != 0
     }
 }

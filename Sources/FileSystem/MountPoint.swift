@@ -54,6 +54,11 @@ struct MountPoint {
             throw MountError(.usage, "\(target): a dead mount of type \(type ?? "unknown") is there; unmount it first")
         }
         log("\(target): a dead mount was left here; taking it away")
+        detach(target)
+    }
+
+    /// Unmounts, also what is still in use.
+    static func detach(_ target: String) {
         if unsafe spillway_detach(target) != 0 { _ = FusermountProgram.run(["-u", "-z", target]) }
     }
 

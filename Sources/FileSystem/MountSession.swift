@@ -83,11 +83,12 @@ public struct MountSession {
         } catch {
             throw MountError(.kernel, error.description)
         }
-        end.wait(orUntil: crew.ended)
+        let isToldToEnd = end.wait(orUntil: crew.ended)
         system.shutDown()
-        unsafe fuse_session_exit(session)
-        unsafe fuse_session_unmount(session)
-        crew.finish(system.services.follower)
+        // The name goes at once; what is still open is served until it is closed, for a moment.
+        if isToldToEnd { MountPoint.detach(point.target) }
+        // Closing the device, which the end of the process does, ends the rest.
+        if !crew.finish(system.services.follower) { _exit(0) }
     }
 
     /// A kernel that gives requests up after a time would end the whole mount when a reader waits for long.

@@ -9,6 +9,7 @@ struct RingMemory {
     private let directory: String
     private let since: UInt64
     private var signatures: [String: [UInt8]] = [:]
+    private var hasComeRound = false
 
     /// Names whose beginnings are remembered.
     private static let namesMax = 256
@@ -27,17 +28,28 @@ struct RingMemory {
         if signatures[part.name] != nil || signatures.count < Self.namesMax { signatures[part.name] = part.signature }
     }
 
+    /// Whether a name that would come next still holds what was there before the ring came round.
+    func isStale(_ name: String, _ catalogue: Catalogue) -> Bool {
+        hasComeRound && signatures[name] != nil && !isAnew(name, signatures[name]!, catalogue)
+    }
+
     /// The first name, from the beginning of the directory up to the current one, that was written anew.
-    func reused(behind part: ChainPart, _ catalogue: Catalogue) -> String? {
+    mutating func reused(behind part: ChainPart, _ catalogue: Catalogue) -> String? {
         guard let names = try? catalogue.names(in: directory).prefix(Self.namesMax) else { return nil }
         for name in names {
-            guard let known = name == part.name ? part.signature : signatures[name],
-                let status = try? catalogue.source.status(joined(directory, name)), status.modified > since
+            guard let known = name == part.name ? part.signature : signatures[name], isAnew(name, known, catalogue)
             else { continue }
-            let now = Self.signature(name, directory, catalogue)
-            if !now.starts(with: known) || known.isEmpty && !now.isEmpty { return name }
+            hasComeRound = true
+            return name
         }
         return nil
+    }
+
+    private func isAnew(_ name: String, _ known: [UInt8], _ catalogue: Catalogue) -> Bool {
+        guard let status = try? catalogue.source.status(joined(directory, name)), status.modified > since
+        else { return false }
+        let now = Self.signature(name, directory, catalogue)
+        return !now.starts(with: known) || known.isEmpty && !now.isEmpty
     }
 
     private static func signature(_ name: String, _ directory: String, _ catalogue: Catalogue) -> [UInt8] {
