@@ -93,10 +93,6 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
             if let other = member.held { answers.append(ClusterAnswer(other.read, .failure(EAGAIN), member)) }
             member.held = (read, isNonBlocking)
             turn(&answers)
-            if let held = member.held, held.isNonBlocking {
-                member.held = nil
-                answers.append(ClusterAnswer(held.read, .failure(EAGAIN), member))
-            }
         }
         send(&answers)
         if !isNonBlocking {
@@ -107,6 +103,16 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
 
     /// Answers what can be answered, reading on as long as somebody needs it. Under the lock.
     private func turn(_ answers: inout [ClusterAnswer]) {
+        answerOrReadOn(&answers)
+        // While the answer before this one is on its way, the next one is found when it has arrived.
+        for member in members where !member.isSending {
+            guard let held = member.held, held.isNonBlocking else { continue }
+            member.held = nil
+            answers.append(ClusterAnswer(held.read, .failure(EAGAIN), member))
+        }
+    }
+
+    private func answerOrReadOn(_ answers: inout [ClusterAnswer]) {
         while true {
             var needsMore = false
             for member in members {
@@ -154,7 +160,7 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
     /// Shares out another stretch of the stream. False if there is nothing to share out now.
     private func split() -> Bool {
         let limit = slackLimit
-        if splitter.hasRecords ? splitter.nextSource >= limit : splitter.position >= limit { return false }
+        if splitter.nextPosition >= limit { return false }
         if !splitter.hasRecords {
             switch splitter.fill(from: chain) {
             case .bytes: break
@@ -194,7 +200,8 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
     private var slackLimit: UInt64 {
         let slack = UInt64(options.blockSlack) * 4096
         let oldest = members.lazy.filter { !$0.hasLeft }.compactMap { $0.queue.oldestSource }.min()
-        return oldest.map { $0 + slack } ?? .max
+        // When everybody has everything, the next stretch is where somebody will be.
+        return (oldest ?? splitter.nextPosition) + slack
     }
 
     /// Sends answers, outside the lock, and those that become possible by that.

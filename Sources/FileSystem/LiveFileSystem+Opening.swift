@@ -37,14 +37,14 @@ extension LiveFileSystem {
             opened = OpenedFile(reader: Reader(stream, process: process, name: name), isDirect: false)
         case .stream(let names, let scope):
             if writes { throw Errno(EROFS) }
-            opened = try openStream(names, scope, process: process, name: name)
+            opened = try openStream(names, scope, process: process, name: name, node: number)
         }
         add(opened.reader, of: number)
         return opened
     }
 
     private func openStream(
-        _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String
+        _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String, node: UInt64
     ) throws(Errno) -> OpenedFile {
         if scope.options.clusterSize > 1 { return openSeat(names, scope, process: process, name: name) }
         let chain = try Chain(names, scope.options, catalogue, log: log) { [control] completed, next in
@@ -53,7 +53,12 @@ extension LiveFileSystem {
             return true
         }
         let stream = SingleStream(chain, services, process: process, name: name)
-        return OpenedFile(reader: Reader(stream, process: process, name: name))
+        var opened = OpenedFile(reader: Reader(stream, process: process, name: name))
+        if scope.options.cached, let admission = cachedRanges.admit(names, scope.options, node: node) {
+            opened.isDirect = false
+            opened.keepsCache = scope.options.keepCache || admission == .samePages
+        }
+        return opened
     }
 
     private func openSeat(

@@ -12,6 +12,7 @@ final class LiveFileSystem: Sendable {
     let services: StreamServices
     let control = ControlFiles()
     let clusters = ClusterRegistry()
+    let cachedRanges: CachedRanges
     let nodes: Nodes
     let log: @Sendable (String) -> Void
     /// Who made the mount; the made-up files are theirs.
@@ -24,6 +25,7 @@ final class LiveFileSystem: Sendable {
         self.log = log
         catalogue = Catalogue(source)
         services = StreamServices(catalogue, try Follower(source, log: log), log: log)
+        cachedRanges = CachedRanges(catalogue, services.buffers)
         nodes = Nodes(root: ControlScope(directory: "", options: options))
     }
 

@@ -58,6 +58,9 @@ import Glibc
         return outcome
     }
 
+    /// Where in the stream the next record begins, also when it is not at hand.
+    var nextPosition: UInt64 { hasRecords ? nextSource : position + UInt64(parsed) }
+
     /// Where the next record came from in the stream.
     var nextSource: UInt64 { position + UInt64(unsafe records[nextRecord].offset) }
 

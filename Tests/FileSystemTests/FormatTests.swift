@@ -2,7 +2,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite("L: formats, damage and what does not fit together", .timeLimit(.minutes(2)))
+@Suite("L: formats, damage and what does not fit together", .timeLimit(.minutes(5)))
 struct FormatTests {
     private func mounted(_ files: [(String, [UInt8])], _ options: String = "settle=50ms") throws -> Mounted {
         try Mounted(options) { source in

@@ -2,7 +2,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite("F, G and L: following files while they are written", .timeLimit(.minutes(3)))
+@Suite("F, G and L: following files while they are written", .timeLimit(.minutes(5)))
 struct LiveTests {
     /// A reader of a live stream has got this, and waits for more.
     private func expect(

@@ -2,7 +2,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite("A: mount and source", .timeLimit(.minutes(2)))
+@Suite("A: mount and source", .timeLimit(.minutes(5)))
 struct MountTests {
     @Test(
         "A1: called as a mount helper, it takes what mount(8) and fstab say, and goes into the background",

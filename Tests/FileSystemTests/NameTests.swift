@@ -2,7 +2,7 @@ import Glibc
 import TestSupport
 import Testing
 
-@Suite("B to E: names, option directories, options and sizes", .timeLimit(.minutes(2)))
+@Suite("B to E: names, option directories, options and sizes", .timeLimit(.minutes(5)))
 struct NameTests {
     private let f8 = capture(0..<5)
     private let f9 = capture(5..<9)
