@@ -31,7 +31,7 @@ extension LiveFileSystem {
     ) throws(Errno) -> stat {
         let first = try source.status(joined(names.directory, names.first))
         var result = readOnly(first.status)
-        if names.last != nil, scope.options.direction == .oldestFirst {
+        if names.last != nil {
             let (size, modified) = try rangeSize(names, scope.options)
             result.st_size = off_t(clamping: size)
             result.st_mtim = modified

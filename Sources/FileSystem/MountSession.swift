@@ -83,6 +83,7 @@ public struct MountSession {
         } catch {
             throw MountError(.kernel, error.description)
         }
+        ReadAhead.enlarge(point.target)
         let isToldToEnd = end.wait(orUntil: crew.ended)
         system.shutDown()
         // The name goes at once; what is still open is served until it is closed, for a moment.

@@ -35,13 +35,6 @@ public enum FileOrder: String, Sendable, CaseIterable {
     case packet
 }
 
-/// In which direction a directory is read (`direction`).
-public enum Direction: String, Sendable, CaseIterable {
-    case oldestFirst = "oldest-first"
-    /// Batch by batch backwards; only for what Spillway itself has written.
-    case newestFirst = "newest-first"
-}
-
 /// How new data is noticed (`follow`).
 public enum Following: String, Sendable, CaseIterable {
     /// By inotify where the source's file system has it, else by looking every now and then.
@@ -67,8 +60,6 @@ public struct StreamOptions: Hashable, Sendable {
     public var cached = false
     /// Which file follows which.
     public var order = FileOrder.name
-    /// In which direction a directory is read.
-    public var direction = Direction.oldestFirst
     /// How new data is noticed.
     public var follow = Following.auto
     /// How long a file that has a successor may be quiet before it counts as done although somebody still has it open, or
@@ -92,7 +83,7 @@ public struct StreamOptions: Hashable, Sendable {
         "clusterabend": "0 error, 1 end, 2 end at the end of the file, 3 error there, or 4 ignore",
         "clustermode": "0 vlan+ip+port, 1 vlan, 2 ip, 3 vlan+ip, or 4 ip+port",
         "keepcache": "no value, 0 or 1", "cached": "no value, 0 or 1",
-        "order": "name, mtime or packet", "direction": "oldest-first or newest-first", "follow": "auto or poll",
+        "order": "name, mtime or packet", "follow": "auto or poll",
         "settle": "a time from 1ms to 1h (ms, s, m, h)",
     ]
 
@@ -123,7 +114,6 @@ public struct StreamOptions: Hashable, Sendable {
         case "clusterabend": return store(\.clusterAbend, Self.number(value, 0...4).flatMap(ClusterAbend.init))
         case "clustermode": return store(\.clusterMode, Self.number(value, 0...4).flatMap(ClusterMode.init))
         case "order": return store(\.order, FileOrder(rawValue: value))
-        case "direction": return store(\.direction, Direction(rawValue: value))
         case "follow": return store(\.follow, Following(rawValue: value))
         case "settle": return store(\.settle, Self.time(value))
         default: return false
