@@ -8,22 +8,22 @@ import PackagePlugin
 @main
 struct BPFObjects: BuildToolPlugin {
     /// Which programs a target gets.
-    static let programs = ["Generator": ["generator"]]
+    static let programs = ["Capture": ["spillway", "clocked"], "Generator": ["generator"]]
 
     func createBuildCommands(context: PluginContext, target: any Target) throws -> [Command] {
         let clang = try context.tool(named: "clang").url.path
         return try Self.programs[target.name, default: []].map { name in
             let folder = context.package.directoryURL.appendingPathComponent("bpf")
             let source = folder.appendingPathComponent("\(name).bpf.c")
-            let headers = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-                .filter { $0.pathExtension == "h" }
+            let sources = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+                .filter { ["h", "c"].contains($0.pathExtension) }
             let output = context.pluginWorkDirectoryURL.appendingPathComponent("\(name)Object.swift")
             // The object itself is no output file: it would become a resource of the target.
             return .buildCommand(
                 displayName: "Compiling bpf/\(name).bpf.c",
                 executable: URL(fileURLWithPath: "/bin/sh"),
                 arguments: ["-c", Self.script, clang, source.path, output.path, name],
-                inputFiles: [source] + headers, outputFiles: [output])
+                inputFiles: sources, outputFiles: [output])
         }
     }
 

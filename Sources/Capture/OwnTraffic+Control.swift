@@ -18,6 +18,8 @@ struct OwnTrafficControl {
     var turns = [Int](repeating: 0, count: OwnTraffic.capacity)
     /// Slots from here on were never used.
     var used = 0
+    /// The kernel's copies of the table.
+    var maps: [OwnTrafficMaps] = []
 
     /// The slot to enter next: one that is free, else the one that was left longest ago.
     func slotToEnter() -> Int? {
@@ -81,7 +83,10 @@ extension OwnTraffic {
     /// Reads the machine's addresses anew, for listeners on any address. For the control plane, now and then.
     public func refreshAddresses() {
         let addresses = LocalAddresses.current()
-        unsafe control.pointee.withLock { _ in replaceAddresses(addresses) }
+        unsafe control.pointee.withLock { control in
+            replaceAddresses(addresses)
+            enter(addresses, &control)
+        }
     }
 
     private func enter(_ slot: OwnTrafficSlot) -> Int? {
@@ -103,6 +108,7 @@ extension OwnTraffic {
         if slot.key != 0 { set(slot.localPort, inUse: true) }
         write(slot, at: index)
         control.slots[index] = slot
+        mirror(old, slot, control)
         let isUsed = control.slots.contains { $0.key != 0 && $0.localPort == old.localPort }
         if old.key != 0, !isUsed { set(old.localPort, inUse: false) }
     }

@@ -7,16 +7,21 @@ extension PcapInterface {
     ///
     /// - Parameter filter: the expression its packets were filtered with, by the kernel or later.
     public func label(filter: String? = nil) -> InterfaceLabel {
+        Self.label(name, linkType, filter: filter, socket: descriptor)
+    }
+
+    /// The same for an interface that is not open here; any socket will do.
+    static func label(_ name: String, _ linkType: LinkType, filter: String?, socket: Int32) -> InterfaceLabel {
         var label = InterfaceLabel(linkType: linkType.value, name: name)
         label.filter = filter
-        label.system = Self.systemText()
+        label.system = systemText()
         if name == "any" {
             label.summary = "all interfaces"
             return label
         }
-        label.summary = Self.alias(name)
+        label.summary = alias(name)
         var text = [CChar](repeating: 0, count: 160)
-        unsafe spillway_interface_driver(descriptor, name, &text, text.count)
+        unsafe spillway_interface_driver(socket, name, &text, text.count)
         let driver = PcapHandle.text(text)
         label.hardware = driver.isEmpty ? nil : driver
         return label

@@ -15,6 +15,14 @@ public import Pcapng
     public let original: UInt32
     /// The first byte.
     public let bytes: UnsafeRawPointer
+
+    /// A packet whose bytes somebody keeps. Written out, because in other files the one the compiler makes is none that
+    /// `@_noLocks` code can call.
+    @_noLocks @inlinable
+    init(time: UInt64, captured: UInt32, original: UInt32, bytes: UnsafeRawPointer) {
+        (self.time, self.captured, self.original) = (time, captured, original)
+        unsafe self.bytes = bytes
+    }
 }
 
 /// Live capture from one interface through libpcap, on an AF_PACKET socket with a TPACKET_V3 ring.
@@ -201,11 +209,17 @@ extension PcapInterface {
 
     /// The name libpcap wants and the kernel's index, 0 for `any`.
     private static func identify(_ name: String) throws(PcapInterfaceError) -> (String, UInt32) {
+        guard let found = identity(name) else { throw .noSuchInterface(name) }
+        return found
+    }
+
+    /// The interface's own name and the kernel's index, 0 for `any`; nil if there is none.
+    static func identity(_ name: String) -> (String, UInt32)? {
         if name == "any" { return (name, 0) }
         // libpcap also opens other things than network interfaces, by name; they have no such index.
         let index = name.utf8.contains(0) ? 0 : unsafe if_nametoindex(name)
         var own = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
-        guard index != 0, unsafe if_indextoname(index, &own) != nil else { throw .noSuchInterface(name) }
+        guard index != 0, unsafe if_indextoname(index, &own) != nil else { return nil }
         return (PcapHandle.text(own), index)
     }
 

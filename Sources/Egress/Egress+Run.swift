@@ -8,6 +8,7 @@ extension Egress {
     /// Runs until every destination has what it can get; returns what became of each plan.
     public mutating func run() -> [DestinationOutcome] {
         prepare()
+        var lastWork: UInt64 = 0
         while true {
             var now = Clock.monotonic()
             var work = turn(now: now)
@@ -16,12 +17,16 @@ extension Egress {
                 if manage(now: now) { break }
             }
             if work > 0 {
-                waitForEvents(timeout: 0)
+                lastWork = now
+                waitForEvents(nanoseconds: 0)
             } else {
-                setup.wake.announceSleep()
+                // While packets stream in there is something new after a while: nobody needs to wake this thread for it.
+                let dozes = now &- lastWork < 4 * setup.doze
+                setup.wake.announceSleep(lightly: dozes)
                 now = Clock.monotonic()
                 work = turn(now: now)
-                waitForEvents(timeout: work == 0 ? 5 : 0)
+                if work > 0 { lastWork = now }
+                waitForEvents(nanoseconds: work > 0 ? 0 : dozes ? setup.doze : 5_000_000)
                 setup.wake.announceAwake()
             }
         }
@@ -63,10 +68,13 @@ extension Egress {
         _ = unsafe epoll_ctl(epoll, anew ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, &event)
     }
 
-    private mutating func waitForEvents(timeout: Int32) {
+    private mutating func waitForEvents(nanoseconds: UInt64) {
         var events = unsafe InlineArray<32, epoll_event>(repeating: epoll_event())
         var span = unsafe events.mutableSpan
-        let count = unsafe span.withUnsafeMutableBufferPointer { unsafe epoll_wait(epoll, $0.baseAddress, 32, timeout) }
+        var time = timespec(tv_sec: 0, tv_nsec: Int(nanoseconds))
+        let count = unsafe span.withUnsafeMutableBufferPointer {
+            unsafe epoll_pwait2(epoll, $0.baseAddress, 32, &time, nil)
+        }
         guard count > 0 else { return }
         for place in 0..<Int(count) {
             let event = unsafe events[place]

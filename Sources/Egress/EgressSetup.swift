@@ -59,6 +59,8 @@ public struct EgressSetup: Sendable {
     public var ownTraffic: OwnTraffic
     /// Input are files: the reader waits, nothing is dropped while a destination makes progress.
     public var isFileInput: Bool
+    /// Nanoseconds this thread may let batches lie while packets stream in, to be woken less often.
+    public var doze: UInt64
     /// Full pool: lose the oldest; otherwise the workers lose the newest.
     public var dropOldest: Bool
     /// What to add to the monotonic clock to get UTC.
@@ -73,7 +75,7 @@ public struct EgressSetup: Sendable {
         pool: SegmentPool, workers: Int, plans: [DestinationPlan], counters: [Counters], limits: EgressLimits,
         run: RunIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal, input: InputState,
         abort: StopFlag, stopReading: StopFlag, ready: StopFlag, ownTraffic: OwnTraffic, isFileInput: Bool,
-        dropOldest: Bool, utcOffset: UInt64,
+        doze: UInt64 = 0, dropOldest: Bool, utcOffset: UInt64,
         statistics: @escaping @Sendable () -> [(interface: UInt32, bytes: [UInt8])],
         log: @escaping @Sendable (String) -> Void
     ) {
@@ -81,7 +83,8 @@ public struct EgressSetup: Sendable {
         (self.limits, self.run, self.interfaces, self.sectionHeader) = (limits, run, interfaces, sectionHeader)
         (self.wake, self.input, self.abort, self.stopReading) = (wake, input, abort, stopReading)
         (self.ready, self.ownTraffic, self.isFileInput) = (ready, ownTraffic, isFileInput)
-        (self.dropOldest, self.utcOffset, self.statistics, self.log) = (dropOldest, utcOffset, statistics, log)
+        (self.doze, self.dropOldest, self.utcOffset) = (doze, dropOldest, utcOffset)
+        (self.statistics, self.log) = (statistics, log)
     }
 
     /// Connections there can be at once: one per `--to`, and the readers of each listener.

@@ -4,7 +4,9 @@
 /// enumeration is closed, so no packet can be lost for a reason that has no name.
 @frozen public enum Counter: UInt8, CaseIterable, Sendable {
     // Capture threads, one block per input.
-    case captured, droppedKernel, droppedRing, droppedLinkType
+    case captured, droppedKernel, droppedRing, droppedFillRingEmpty, droppedReceiveRingFull, droppedOversize
+    case droppedRedirect, droppedUnexplained, droppedLinkType, passed, otherQueues, unmatched, cardStamped
+    case invalidDescriptors, socketRxDropped, socketRxRingFull, socketFillRingEmpty, socketTxInvalid, socketTxRingEmpty
     // Worker threads.
     case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
     case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
@@ -48,6 +50,29 @@
             .count(.capture, "captured", "captured_packets", "Packets that reached this input, those it lost included")
         case .droppedKernel: .drop(.capture, "kernel", "The kernel's receive buffer was full (PACKET_STATISTICS)")
         case .droppedRing: .drop(.capture, "ring", "The fast ring between capture and worker was full")
+        case .droppedFillRingEmpty:
+            .drop(.capture, "fill_ring_empty", "AF_XDP: no free frame; capture was held up for too long")
+        case .droppedReceiveRingFull: .drop(.capture, "rx_ring_full", "AF_XDP: the receive ring was full")
+        case .droppedOversize:
+            .drop(.capture, "oversize", "AF_XDP: larger than a frame, and the driver takes no packets in several")
+        case .droppedRedirect:
+            .drop(.capture, "redirect", "AF_XDP: the kernel could not give the packet to the socket (xdp_redirect_err)")
+        case .droppedUnexplained:
+            .drop(.capture, "unexplained", "AF_XDP: given away by the program, and neither received nor counted")
+        case .passed:
+            .count(.capture, "passed", "passed_packets", "Left to the kernel: ours, and neighbours' questions for us")
+        case .otherQueues:
+            .count(.capture, "other_queues", "other_queue_packets", "Left to the kernel: came by a queue not captured")
+        case .unmatched:
+            .count(.capture, "unmatched", "unmatched_packets", "Left to the kernel: not selected by the filter")
+        case .cardStamped:
+            .count(.capture, "card_stamped", "card_stamped_packets", "Packets whose time is the card's own stamp")
+        case .invalidDescriptors: .socket("rx_invalid_descs", "Descriptors of the receive ring that the kernel refused")
+        case .socketRxDropped: .socket("rx_dropped", "Packets without a frame, or too large for one")
+        case .socketRxRingFull: .socket("rx_ring_full", "Packets for which the receive ring had no place")
+        case .socketFillRingEmpty: .socket("rx_fill_ring_empty_descs", "Looks of the kernel into an empty fill ring")
+        case .socketTxInvalid: .socket("tx_invalid_descs", "Descriptors of the send ring that the kernel refused")
+        case .socketTxRingEmpty: .socket("tx_ring_empty_descs", "Looks of the kernel into an empty send ring")
         case .droppedLinkType:
             .drop(.capture, "link_type", "Raw IP of another version than the first packet, which decides the link type")
         case .received:
@@ -112,6 +137,13 @@ extension Counter.Entry {
     fileprivate static func drop(_ scope: Counter.Scope, _ reason: String, _ help: String) -> Self {
         let metric = scope == .destination ? "destination_dropped_packets" : "dropped_packets"
         return Self(scope: scope, report: "dropped", reason: reason, metric: metric, isGauge: false, help: help)
+    }
+
+    /// A figure of the kernel's about an AF_XDP socket, by the kernel's name (XDP_STATISTICS).
+    fileprivate static func socket(_ name: String, _ help: String) -> Self {
+        Self(
+            scope: .capture, report: "xdp_statistics", reason: name, metric: "xdp_statistics", isGauge: false,
+            help: help)
     }
 
     fileprivate static func filter(_ reason: String, _ help: String) -> Self {

@@ -84,7 +84,12 @@ public enum PageKind: String, Sendable, CaseIterable {
     ) throws(SystemError) -> UnsafeMutableRawPointer {
         let length = roundUp(byteCount, shift == 0 ? 4096 : 1 << Int(shift))
         guard let base = unsafe spillway_map_anonymous(length, shift) else {
-            throw SystemError("mmap", "\(length) bytes of memory\(shift == 0 ? "" : " in huge pages")")
+            let pages = "\(length >> Int(shift)) huge pages of \(shift == 30 ? "1 GiB" : "2 MiB")"
+            throw SystemError(
+                "mmap",
+                shift == 0
+                    ? "\(length) bytes of memory"
+                    : "\(pages) (reserve them in /sys/kernel/mm/hugepages, or use --hugepages auto)")
         }
         return unsafe base
     }

@@ -4,6 +4,7 @@ public enum RunOption: String, CommandOption {
     case interface, read
     case name, to, listen, write, distribute
     case filter, snaplen, count, duration, pace, capture, tap
+    case busyPoll = "busy-poll"
     case memory
     case segmentSize = "segment-size"
     case hugepages

@@ -4,15 +4,39 @@
 public struct RunOptions: Sendable {
     /// Where packets come from.
     public enum Inputs: Sendable, Equatable {
-        /// Network interfaces by name.
-        case interfaces([String])
+        /// Network interfaces.
+        case interfaces([Interface])
         /// Capture files; `-` is standard input.
         case files([String])
+    }
+
+    /// A network interface, `IFACE` or `IFACE@QUEUES`.
+    public struct Interface: Sendable, Equatable {
+        /// Its name.
+        public var name: String
+        /// The receive queues to capture from, ascending; nil for all.
+        public var queues: [UInt32]?
+
+        /// An interface.
+        public init(_ name: String, queues: [UInt32]? = nil) {
+            self.name = name
+            self.queues = queues
+        }
+    }
+
+    /// What the host's stack sees of the packets.
+    public enum Tap: String, Sendable, CaseIterable {
+        case consume
+        case selective
+        case mirror
     }
 
     /// The rung of the capture ladder.
     public enum Capture: String, Sendable, CaseIterable {
         case auto
+        case zeroCopy = "xdp-zerocopy"
+        case native = "xdp-native"
+        case generic = "xdp-generic"
         case afPacket = "af-packet"
     }
 
@@ -66,6 +90,10 @@ public struct RunOptions: Sendable {
     public var pace: Pace?
     /// The rung of the capture ladder.
     public var capture: Capture?
+    /// What the host's stack sees.
+    public var tap: Tap?
+    /// Whether sockets are polled without pause.
+    public var busyPoll: Bool?
     /// The memory budget in bytes.
     public var memory: Int?
     /// Bytes of a segment, a power of two.
@@ -104,6 +132,8 @@ public struct RunOptions: Sendable {
         duration = try settings.time(.duration, least: 1)
         pace = try settings.pace()
         capture = try settings.choice(.capture)
+        tap = try settings.choice(.tap)
+        busyPoll = try settings.flag(.busyPoll)
         memory = try settings.size(.memory, 1...Int.max)
         segmentSize = try settings.segmentSize()
         hugepages = try settings.choice(.hugepages)
@@ -116,7 +146,6 @@ public struct RunOptions: Sendable {
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
         try settings.checkOnlyValue(.distribute, "replicate")
-        try settings.checkOnlyValue(.tap, "mirror")
         try settings.checkOnlyValue(.reassemble, "off")
         try checkTogether(settings)
     }
@@ -132,7 +161,7 @@ public struct RunOptions: Sendable {
             throw OptionError("no input: give -i INTERFACE or -r FILE, each as often as needed")
         }
         return interfaces.isEmpty
-            ? .files(try settings.inputFiles()) : .interfaces(try settings.interfaceNames())
+            ? .files(try settings.inputFiles()) : .interfaces(try settings.interfaces())
     }
 
     /// What no value can be blamed for alone.
@@ -151,13 +180,27 @@ public struct RunOptions: Sendable {
             }
         }
         try checkInputKind(settings)
+        try checkTap(settings)
+    }
+
+    /// AF_XDP takes packets from the stack, a packet socket never does.
+    private func checkTap(_ settings: Settings) throws(OptionError) {
+        guard let tap, let other = settings.last(.tap) else { return }
+        if tap == .selective, filter == nil {
+            throw OptionError("\(other.quotation): give -f EXPR, which says what is taken from the stack")
+        }
+        guard let capture, capture != .auto, let one = settings.last(.capture) else { return }
+        if (capture == .afPacket) == (tap == .mirror) { return }
+        throw OptionError(
+            "\(one.quotation) and \(other.quotation): AF_XDP takes packets from the stack (consume, selective),"
+                + " af-packet leaves them to it (mirror); leave one of the two options out")
     }
 
     /// Options for the other kind of input: a mistake on the command line, but fine in a file or an environment that
     /// several runs share.
     private func checkInputKind(_ settings: Settings) throws(OptionError) {
         let isFiles = if case .files = inputs { true } else { false }
-        let others: [RunOption] = isFiles ? [.capture, .tap] : [.pace]
+        let others: [RunOption] = isFiles ? [.capture, .tap, .busyPoll] : [.pace]
         for option in others {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
             throw OptionError(

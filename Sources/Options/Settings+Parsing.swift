@@ -36,6 +36,11 @@ extension LayeredSettings {
         return try value(option, "one of \(allowed)") { Choice(rawValue: $0) }
     }
 
+    /// For options that have no value on the command line.
+    func flag(_ option: Option) throws(OptionError) -> Bool? {
+        try value(option, "true or false") { ["true": true, "false": false][$0] }
+    }
+
     /// For options that have one value so far.
     func checkOnlyValue(_ option: Option, _ only: String) throws(OptionError) {
         _ = try value(option, "\(only), the only value so far") { $0 == only ? true : nil }
@@ -96,16 +101,27 @@ extension Settings {
             } ?? nil)
     }
 
-    func interfaceNames() throws(OptionError) -> [String] {
-        let names = all(.interface)
-        for (index, name) in names.enumerated() {
-            let isPlain = !name.text.isEmpty && name.text.allSatisfy { !$0.isWhitespace && $0 != "/" && $0 != "\0" }
-            guard isPlain else { throw OptionError("\(name.quotation): write the name of a network interface") }
-            guard !names[..<index].contains(where: { $0.text == name.text }) else {
-                throw OptionError("\(name.quotation): there twice; give each interface once")
+    func interfaces() throws(OptionError) -> [RunOptions.Interface] {
+        var interfaces: [RunOptions.Interface] = []
+        for setting in all(.interface) {
+            let parts = setting.text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+            let name = String(parts.first ?? "")
+            let isPlain = !name.isEmpty && name.allSatisfy { !$0.isWhitespace && $0 != "/" && $0 != "\0" }
+            guard isPlain else { throw OptionError("\(setting.quotation): write the name of a network interface") }
+            var interface = RunOptions.Interface(name)
+            if parts.count > 1 {
+                guard let queues = Values.cpus(String(parts[1])) else {
+                    throw OptionError(
+                        "\(setting.quotation): after @ stand receive queues, numbers below 1024 such as \(name)@0-3,5")
+                }
+                interface.queues = queues.map(UInt32.init)
             }
+            guard !interfaces.contains(where: { $0.name == name }) else {
+                throw OptionError("\(setting.quotation): there twice; give each interface once")
+            }
+            interfaces.append(interface)
         }
-        return names.map(\.text)
+        return interfaces
     }
 
     func inputFiles() throws(OptionError) -> [String] {

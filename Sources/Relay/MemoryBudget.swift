@@ -22,18 +22,37 @@ struct MemoryBudget {
     /// The kernel's receive ring of one interface.
     static let kernelRingBytes = 16 << 20
 
-    init(options: RelayOptions, lanes: [Placement.Lane], plans: [DestinationPlan], limits: EgressLimits)
-        throws(RelayError)
-    {
+    /// Packet memory of an AF_XDP queue at most. A small packet takes a whole frame, so that it is more than a ring that
+    /// packs them: at a million packets per second this holds 32 ms.
+    static let packetMemoryBytes = 64 << 20
+
+    /// Packet memory of an AF_XDP queue: less where many queues share a small budget. A power of two, and no less than
+    /// 2 MiB.
+    static func sizes(queues: Int, _ options: RelayOptions) -> XDPSizes {
+        let share = options.memory / 4 / (options.inputs.count * queues)
+        var bytes = packetMemoryBytes
+        while bytes > share, bytes > 2 << 20 { bytes /= 2 }
+        return XDPSizes(memoryBytes: bytes)
+    }
+
+    init(
+        options: RelayOptions, lanes: [Placement.Lane], interfaces: LiveInterfaces, plans: [DestinationPlan],
+        limits: EgressLimits
+    ) throws(RelayError) {
         let pipelined = lanes.count { !$0.isMerged }
         var terms: [Term] = []
         func add(_ bytes: Int, _ reason: String) {
             if bytes > 0 { terms.append(Term(bytes: bytes, reason: reason)) }
         }
-        let live = options.isLive ? options.inputs.count : 0
+        let live = interfaces.lanes.count { $0.queue == nil }
         let ring = PcapInterface.byteCount(ringBytes: Self.kernelRingBytes)
         add(live * ring, "receive rings shared with the kernel, \(live) x \(Size.text(ring))")
-        add(live == 0 ? CaptureFile.bufferBytes : 0, "buffer of the capture file being read")
+        for (place, name) in interfaces.names.enumerated() {
+            let queues = interfaces.lanes.count { $0.interface == place && $0.queue != nil }
+            let memory = XDPQueue.byteCount(Self.sizes(queues: max(queues, 1), options))
+            add(queues * memory, "AF_XDP frames and rings of \(name), \(queues) x \(Size.text(memory))")
+        }
+        add(interfaces.lanes.isEmpty ? CaptureFile.bufferBytes : 0, "buffer of the capture file being read")
         add(pipelined * Self.ringBytes, "fast rings, \(pipelined) x \(Self.ringBytes >> 20) MiB")
         add(InterfaceRegistry.byteCount + InterfaceMap.byteCount, "interface descriptions of the run")
         add(OwnTraffic.byteCount, "addresses of our own connections")

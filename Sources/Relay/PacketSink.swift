@@ -28,7 +28,7 @@ internal import Machine
     }
 
     /// Puts one packet; false if there is no room for it.
-    @_noLocks mutating func put(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
+    @_noLocks @inline(__always) mutating func put(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
         if let worker = unsafe worker { return unsafe worker.pointee.take(packet, bytes) }
         let length = roundUp(Self.headerBytes + Int(packet.captured), 8)
         guard let target = unsafe ring!.pointee.reserve(length) else { return false }
@@ -43,7 +43,7 @@ internal import Machine
 
     /// A burst ends: what was put becomes visible.
     @_noLocks mutating func endBurst() {
-        if let ring = unsafe ring { unsafe ring.pointee.publish() }
+        if let worker = unsafe worker { unsafe worker.pointee.endBurst() } else { unsafe ring!.pointee.publish() }
     }
 
     /// The input pauses.

@@ -23,7 +23,12 @@ public struct Placement: Sendable, Equatable {
     ///
     /// One CPU: everything there. Two: capture and worker together on the second, the rest on the first. More: control on
     /// the first, egress on the second, and the others shared out to capture and worker, in pairs while they last.
-    public init(options: RelayOptions, lanes count: Int, available: CPUSet) throws(RelayError) {
+    ///
+    /// - Parameter mergesThreads: capture and worker are to be one thread unless `--worker-cpus` says otherwise: the packets
+    ///   of an AF_XDP queue are worked on where they lie, and more CPUs serve more queues.
+    public init(
+        options: RelayOptions, lanes count: Int, available: CPUSet, mergesThreads: Bool
+    ) throws(RelayError) {
         for (option, set) in [
             ("--capture-cpus", options.captureCPUs), ("--worker-cpus", options.workerCPUs),
             ("--egress-cpus", options.egressCPUs), ("--control-cpus", options.controlCPUs),
@@ -40,10 +45,10 @@ public struct Placement: Sendable, Equatable {
         let workers = options.workerCPUs?.members
         lanes = (0..<count).map { number in
             // Pairs while they last: with fewer CPUs than two per input, capture and worker share one.
-            let paired = busy.count >= 2 * count
+            let paired = busy.count >= 2 * count && !mergesThreads
             let capture = captures.map { $0[number % $0.count] } ?? busy[(paired ? 2 * number : number) % busy.count]
-            let fallback =
-                captures == nil || workers != nil ? busy[(paired ? 2 * number + 1 : number) % busy.count] : capture
+            let isApart = !mergesThreads && (captures == nil || workers != nil)
+            let fallback = isApart ? busy[(paired ? 2 * number + 1 : number) % busy.count] : capture
             let worker = workers.map { $0[number % $0.count] } ?? fallback
             return Lane(capture: CPUSet([capture]), worker: CPUSet([worker]), isMerged: capture == worker)
         }

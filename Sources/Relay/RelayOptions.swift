@@ -24,8 +24,8 @@ public struct HostPort: Sendable, Equatable, CustomStringConvertible {
 public struct RelayOptions: Sendable {
     /// Where packets come from: interfaces, or files, never both.
     public enum Input: Sendable, Equatable {
-        /// A network interface by name.
-        case interface(String)
+        /// A network interface by name, and the receive queues to capture from; nil for all.
+        case interface(String, queues: [UInt32]? = nil)
         /// A capture file; `-` is standard input.
         case file(String)
     }
@@ -97,8 +97,26 @@ public struct RelayOptions: Sendable {
 
     /// The rung of the capture ladder.
     public enum CaptureMode: String, Sendable, CaseIterable {
+        /// The best there is.
         case auto
+        /// AF_XDP, the card writes into our memory.
+        case zeroCopy = "xdp-zerocopy"
+        /// AF_XDP, the kernel copies from the driver.
+        case native = "xdp-native"
+        /// AF_XDP, the kernel copies from the stack's buffers.
+        case generic = "xdp-generic"
+        /// A packet socket through libpcap.
         case afPacket = "af-packet"
+    }
+
+    /// What the host's stack sees of the packets.
+    public enum Tap: String, Sendable, CaseIterable {
+        /// Only what is meant for it alone: our connections and its neighbours' questions.
+        case consume
+        /// What the filter does not match.
+        case selective
+        /// Everything.
+        case mirror
     }
 
     /// Where packets come from.
@@ -123,6 +141,10 @@ public struct RelayOptions: Sendable {
     public var pace = Pace.max
     /// The rung of the capture ladder.
     public var capture = CaptureMode.auto
+    /// nil: consume, but mirror on an interface that carries the default route.
+    public var tap: Tap?
+    /// Whether sockets are polled without pause, which takes a whole CPU for each.
+    public var busyPoll = false
     /// The memory budget in bytes.
     public var memory = 512 << 20
     /// Bytes of a segment, a power of two.

@@ -16,6 +16,7 @@ extension RelayRun {
                 // Old entries of our own connections go, and addresses that the machine got meanwhile come in.
                 own.expire()
                 own.refreshAddresses()
+                interfaces.refresh()
                 nextUpkeep = Clock.monotonic() + 5_000_000_000
             }
             switch signals.wait(milliseconds: 20) {
@@ -45,8 +46,12 @@ extension RelayRun {
         report.isMerged = placement.lanes.allSatisfy(\.isMerged)
         report.inputs =
             options.isLive
-            ? zip(options.inputs, counters.captures).map { ($0.label, $1.snapshot()) }
-            : [(options.inputs.map(\.label).joined(separator: " "), counters.captures[0].snapshot())]
+            ? interfaces.names.indices.map(inputReport)
+            : [
+                RunReport.Input(
+                    name: options.inputs.map(\.label).joined(separator: " "), mode: "file", tap: "none",
+                    values: counters.captures[0].snapshot())
+            ]
         report.destinations = outputs.plans.indices.map { number in
             (outputs.plans[number], counters.destinations[number].snapshot(), outcomes.first { $0.plan == number })
         }
@@ -59,21 +64,37 @@ extension RelayRun {
     /// Interface statistics for the streams: live inputs have one interface each; of files only a single one is told,
     /// because the counts are those of the whole input.
     func interfaceStatistics() -> [(interface: UInt32, bytes: [UInt8])] {
-        let lanes = counters.captures.indices
         guard options.isLive || registry.view.count == 1 else { return [] }
         let now = Clock.monotonic() &+ utcOffset
-        return lanes.map { lane in
-            let (capture, worker) = (counters.captures[lane].snapshot(), counters.workers[lane].snapshot())
+        return (0..<max(interfaces.names.count, 1)).map { place in
+            let (capture, worker) = counters.snapshot(lanes: lanes(ofInterface: place))
             var counts = StreamBlocks.Statistics()
             counts.received = capture[.captured]
-            counts.dropped = capture[.droppedKernel]
+            counts.dropped = capture.sum("dropped", scope: .capture) - capture[.droppedRing]
             counts.accepted = worker[.received] - worker.sum("filtered", scope: .worker)
             counts.systemDropped = capture[.droppedRing] + worker[.droppedPoolFull]
             counts.delivered = worker[.encoded]
             let bytes = StreamBlocks.statistics(
-                interface: UInt32(lane), time: now, start: started &+ utcOffset, counts)
-            return (UInt32(lane), bytes)
+                interface: UInt32(place), time: now, start: started &+ utcOffset, counts)
+            return (UInt32(place), bytes)
         }
+    }
+
+    /// The lanes of an interface; of files the only one.
+    private func lanes(ofInterface place: Int) -> [Int] {
+        options.isLive ? interfaces.lanes.indices.filter { interfaces.lanes[$0].interface == place } : [0]
+    }
+
+    private func inputReport(_ place: Int) -> RunReport.Input {
+        let lanes = lanes(ofInterface: place)
+        let (rung, tap, clock) = interfaces.mode(place)
+        var input = RunReport.Input(
+            name: interfaces.names[place], mode: rung, tap: tap, clock: clock,
+            values: counters.snapshot(lanes: lanes).captures)
+        input.queues = lanes.compactMap { lane in
+            interfaces.lanes[lane].queue.map { ($0.number, counters.captures[lane].snapshot()) }
+        }
+        return input
     }
 }
 
@@ -81,7 +102,7 @@ extension RelayOptions.Input {
     /// The name it goes by in the report.
     var label: String {
         switch self {
-        case .interface(let name): name
+        case .interface(let name, _): name
         case .file(let path): path
         }
     }

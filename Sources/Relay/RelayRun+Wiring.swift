@@ -18,20 +18,19 @@ extension RelayRun {
         if !(outputs.isListenOnly && !options.isLive) || outputs.plans.contains(where: \.isNull) { ready.set() }
         try startTouching()
         let workers = try unsafe startEgress()
-        for lane in placement.lanes.indices { try unsafe startLane(lane, worker: unsafe workers + lane) }
+        let ids = try admitInterfaces()
+        for lane in placement.lanes.indices { try unsafe startLane(lane, worker: unsafe workers + lane, ids) }
         try system { () throws(SystemError) in
             try metrics?.start { [self] form in metricsText(form) }
             try placement.control.pinCurrentThread()
         }
     }
 
-    /// Touches the rest of the pool beside the run. Not waited for: at the end of a short run it is needed no more.
+    /// Touches more of the pool when the index asks for it. Not waited for: at the end of the run it is needed no more.
     private func startTouching() throws(RelayError) {
         try system { () throws(SystemError) in
             _ = try PinnedThread(name: "memory", cpus: placement.control) { [pool, console] in
-                // What the run does now is more urgent than what it may need later.
-                _ = nice(10)
-                do throws(SystemError) { try pool.touchRest() } catch {
+                do throws(SystemError) { try pool.touchAsWanted() } catch {
                     console.log("memory: \(error); going on with \(pool.touched) of \(pool.count) segments")
                 }
             }
@@ -67,9 +66,13 @@ extension RelayRun {
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
-            isFileInput: !options.isLive, dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
+            isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
+            dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
     }
+
+    /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
+    private var longestWait: UInt64 { options.batch.time / 10 }
 
     private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
         let writer = BatchWriter(
@@ -84,11 +87,21 @@ extension RelayRun {
 
     // ---- capture ─ fast ring ─ worker -------------------------------------------------------------------------------
 
-    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>) throws(RelayError) {
+    /// Registers every interface once, whatever the number of its queues. Returns their ids in the run, by place; none for
+    /// raw IP, whose link type the first packet decides.
+    private func admitInterfaces() throws(RelayError) -> [UInt32?] {
+        try interfaces.names.indices.map { place throws(RelayError) in
+            let (name, label) = interfaces.label(place, filter: options.filter)
+            if label.linkType == LinkType.rawIP.value { return nil }
+            return try gate.admit(label, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
+        }
+    }
+
+    private func startLane(_ lane: Int, worker: UnsafeMutablePointer<Worker>, _ ids: [UInt32?]) throws(RelayError) {
         let place = placement.lanes[lane]
         if place.isMerged {
             let address = UInt(bitPattern: worker)
-            try startCapture(lane, cpus: place.capture) {
+            try startCapture(lane, ids, cpus: place.capture) {
                 unsafe PacketSink(worker: UnsafeMutablePointer<Worker>(bitPattern: address)!)
             } whenEnded: { [input, wake] in
                 input.workerEnded()
@@ -103,7 +116,8 @@ extension RelayRun {
         let thread = UnsafeMutablePointer<WorkerThread>.allocate(capacity: 1)
         unsafe thread.initialize(
             to: WorkerThread(
-                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort)))
+                ring: ring.makeConsumer(), worker: worker.move(), inputEnded: captureEnded, giveUp: (idle, abort),
+                longestNap: longestWait))
         let (consumer, sink) = (UInt(bitPattern: thread), UInt(bitPattern: producer))
         try system { () throws(SystemError) in
             try threads.start("worker-\(lane)", .worker, cpus: place.worker) { [input, wake] in
@@ -112,7 +126,7 @@ extension RelayRun {
                 wake.wake()
             }
         }
-        try startCapture(lane, cpus: place.capture) {
+        try startCapture(lane, ids, cpus: place.capture) {
             unsafe PacketSink(ring: UnsafeMutablePointer<ByteRingProducer>(bitPattern: sink)!)
         } whenEnded: {
             captureEnded.set()
@@ -120,27 +134,13 @@ extension RelayRun {
     }
 
     private func startCapture(
-        _ lane: Int, cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
+        _ lane: Int, _ ids: [UInt32?], cpus: CPUSet, sink: @escaping @Sendable () -> PacketSink,
         whenEnded: @escaping @Sendable () -> Void
     ) throws(RelayError) {
         let stops = StopFlags(asked: stop, counted: counted, idle: idle, abort: abort)
         let body: @Sendable () -> [RelayError]
         if options.isLive {
-            let (name, label) = interfaces.label(lane, filter: options.filter)
-            let isRaw = label.linkType == LinkType.rawIP.value
-            let inUserSpace = interfaces.filterInUserSpace
-            let id = isRaw ? nil : try gate.admit(label, filterInUserSpace: inUserSpace, source: "-i \(name)")
-            body = { [self] in
-                var reader = LiveReader(
-                    interface: interfaces.take(lane), id: id, counters: counters.captures[lane], stops: stops,
-                    sink: sink())
-                let problem = reader.run { (version) throws(RelayError) in
-                    var settled = label
-                    settled.linkType = (version == 4 ? LinkType.ipv4 : LinkType.ipv6).value
-                    return try gate.admit(settled, filterInUserSpace: inUserSpace, source: "-i \(name)")
-                }
-                return problem.map { [$0] } ?? []
-            }
+            body = { [self] in captureLive(lane, ids[interfaces.lanes[lane].interface], stops, sink()) }
         } else {
             let paths = options.inputs.compactMap { if case .file(let path) = $0 { path } else { nil } }
             let map = try system { () throws(SystemError) in try InterfaceMap() }
@@ -158,6 +158,36 @@ extension RelayRun {
                 whenEnded()
             }
         }
+    }
+}
+
+extension RelayRun {
+    /// The body of a capture thread over an interface, or over one of its queues.
+    private func captureLive(
+        _ lane: Int, _ id: UInt32?, _ stops: StopFlags, _ sink: consuming PacketSink
+    ) -> [RelayError] {
+        let source = interfaces.lanes[lane]
+        let problem: RelayError?
+        if let socket = interfaces.socket(source.interface), let queue = source.queue, let id {
+            var reader = XDPReader(
+                interface: socket, place: queue.place, id: id, counters: counters.captures[lane], stops: stops,
+                sink: sink, longestNap: longestWait, log: console.log)
+            problem = reader.run()
+        } else {
+            let (name, label) = interfaces.label(source.interface, filter: options.filter)
+            var reader = LiveReader(
+                interface: interfaces.take(source.interface), id: id, counters: counters.captures[lane], stops: stops,
+                sink: sink)
+            problem = reader.run { (version) throws(RelayError) in
+                var settled = label
+                settled.linkType = (version == 4 ? LinkType.ipv4 : LinkType.ipv6).value
+                return try gate.admit(
+                    settled, filterInUserSpace: interfaces.filterInUserSpace, source: "-i \(name)")
+            }
+        }
+        // One interface of several may go; the run goes on with the others, and says so at once.
+        if let problem, interfaces.lanes.count > 1 { console.log(problem.message) }
+        return problem.map { [$0] } ?? []
     }
 }
 

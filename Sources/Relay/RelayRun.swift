@@ -44,21 +44,25 @@ final class RelayRun: Sendable {
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
-        let lanes = options.isLive ? options.inputs.count : 1
-        placement = try Placement(options: options, lanes: lanes, available: .available())
+        interfaces.feed(from: own)
+        let lanes = options.isLive ? interfaces.lanes.count : 1
+        let isXDP = !interfaces.lanes.isEmpty && interfaces.lanes.allSatisfy { $0.queue != nil }
+        placement = try Placement(options: options, lanes: lanes, available: .available(), mergesThreads: isXDP)
         // A single record may be larger than a batch; it is a batch of its own then.
         let largest = max(options.batch.bytes, Record.maximumByteCount + BatchTrailer.byteCount)
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         self.limits = limits
-        let budget = try MemoryBudget(options: options, lanes: placement.lanes, plans: outputs.plans, limits: limits)
+        let budget = try MemoryBudget(
+            options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
+            limits: limits)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in
             // Touching a large pool takes its time; a few segments per worker are enough to begin with.
             try SegmentPool(
                 segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node,
-                ready: 8 * lanes)
+                ready: 16 * lanes)
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
         let destinations = outputs.plans.count
@@ -90,7 +94,7 @@ final class RelayRun: Sendable {
         var lines = [
             "run \(identity) of \(options.name)", "threads: \(placement.description)", "checksums: \(CRC32C.method)",
         ]
-        lines += budget.lines
+        lines += interfaces.lines + budget.lines
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }

@@ -19,6 +19,12 @@ struct RunCounters: Sendable {
         destinations = try make(count)
     }
 
+    /// Sums over some lanes. Workers are read first here too.
+    func snapshot(lanes: [Int]) -> (captures: CounterSnapshot, workers: CounterSnapshot) {
+        let sum = lanes.reduce(CounterSnapshot()) { $0 + workers[$1].snapshot() }
+        return (lanes.reduce(CounterSnapshot()) { $0 + captures[$1].snapshot() }, sum)
+    }
+
     /// Sums over all inputs and workers. Workers are read first: what they received was certainly captured before.
     func snapshot() -> CounterSnapshot {
         let workers = workers.reduce(CounterSnapshot()) { $0 + $1.snapshot() }

@@ -13,12 +13,25 @@ public struct RunReport: Sendable {
     var run = ""
     var seconds = 0.0
     var totals = CounterSnapshot()
-    var inputs: [(name: String, values: CounterSnapshot)] = []
+    var inputs: [Input] = []
     var destinations: [(plan: DestinationPlan, values: CounterSnapshot, outcome: DestinationOutcome?)] = []
     var isLive = false
     var isMerged = false
     var memoryPeak: UInt64 = 0
     var cpu: [(stage: String, nanoseconds: UInt64)] = []
+
+    /// What one interface, or all files together, gave.
+    struct Input: Sendable {
+        var name: String
+        /// The rung of the capture ladder.
+        var mode: String
+        var tap: String
+        /// Whose clock stamps packets.
+        var clock = "file"
+        var values: CounterSnapshot
+        /// With AF_XDP its receive queues.
+        var queues: [(number: UInt32, values: CounterSnapshot)] = []
+    }
 
     /// Packets between capture and worker.
     var inRing: UInt64 {
@@ -35,7 +48,8 @@ public struct RunReport: Sendable {
             ("run", .string(run)), ("seconds", .fraction(seconds)), number(.captured), number(.received),
             number(.receivedBytes), number(.merged), number(.reassembled), number(.inWorker), number(.encoded),
             number(.encodedBytes), number(.batches), number(.cutPackets),
-            ("filtered", Self.reasons("filtered", [.worker], totals)), ("passed", .number(0)),
+            ("filtered", Self.reasons("filtered", [.worker], totals)), number(.passed), number(.otherQueues),
+            number(.unmatched),
             ("in_ring", .number(inRing)), ("dropped", Self.reasons("dropped", [.capture, .worker], totals)),
             ("memory_peak_bytes", .number(memoryPeak)), ("capture", capture),
             ("destinations", .array(destinations.map(Self.destination))), ("cpu_ns_per_packet", cpuPerPacket),
@@ -49,13 +63,23 @@ public struct RunReport: Sendable {
                 .array(
                     inputs.map { input in
                         .object([
-                            ("name", .string(input.name)), ("mode", .string(isLive ? "af-packet" : "file")),
-                            ("tap", .string(isLive ? "mirror" : "none")),
-                            ("captured", .number(input.values[.captured])),
+                            ("name", .string(input.name)), ("mode", .string(input.mode)), ("tap", .string(input.tap)),
+                            ("captured", .number(input.values[.captured])), ("clock", .string(input.clock)),
                             ("dropped", Self.reasons("dropped", [.capture], input.values)),
+                            ("queues", .array(input.queues.map(Self.queue))),
                         ])
                     })
             )
+        ])
+    }
+
+    private static func queue(_ queue: (number: UInt32, values: CounterSnapshot)) -> JSONValue {
+        .object([
+            ("queue", .number(UInt64(queue.number))), ("captured", .number(queue.values[.captured])),
+            ("passed", .number(queue.values[.passed])), ("unmatched", .number(queue.values[.unmatched])),
+            ("card_stamped", .number(queue.values[.cardStamped])),
+            ("xdp_statistics", Self.reasons("xdp_statistics", [.capture], queue.values)),
+            ("dropped", Self.reasons("dropped", [.capture], queue.values)),
         ])
     }
 

@@ -59,8 +59,11 @@ struct Worker: ~Copyable {
         publish()
     }
 
+    /// A burst ends: what it filled is announced.
+    @_noLocks mutating func endBurst() { writer.announce(urgently: false) }
+
     /// Takes one packet. False, with nothing counted, if there is no room and the reader is to wait.
-    @_noLocks mutating func take(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
+    @_noLocks @inline(__always) mutating func take(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
         if rules.excludesOwn, unsafe own.matches(bytes, captured: Int(packet.captured), linkType: filter.linkType) {
             counters.add(.filteredOwn)
         } else if unsafe !filter.matches(bytes, captured: packet.captured, original: packet.original) {
@@ -93,12 +96,14 @@ struct Worker: ~Copyable {
     /// The input pauses: what is open goes out now.
     @_noLocks mutating func pause() {
         writer.flush()
+        writer.announce(urgently: true)
         publish()
     }
 
     /// The end of the input: the last batch closes, the segment is left.
     @_noLocks mutating func finish() {
         writer.seal()
+        writer.announce(urgently: true)
         publish()
     }
 

@@ -1,4 +1,3 @@
-internal import CMachine
 internal import Machine
 
 /// The worker's own thread in a pipeline: drains the fast ring in bursts.
@@ -10,17 +9,22 @@ struct WorkerThread: ~Copyable {
     /// Waiting for room is in vain when one of these is set.
     private let giveUp: (StopFlag, StopFlag)
 
+    private var naps: Naps
+    private var nap: UInt64 = 0
+
     /// Packets of one burst at most, so that the clock is read often enough.
     private static var burst: Int { @_noLocks get { 64 } }
-    /// Empty polls before the worker sleeps, and how long it then does: a pause is noticed after about 100 µs, and an
-    /// idle sensor leaves its core alone.
-    private static var spins: Int { @_noLocks get { 200 } }
-    private static var nap: UInt64 { @_noLocks get { 50_000 } }
+    /// After so many naps without a packet the input counts as paused.
+    private static var emptyNaps: Int { @_noLocks get { 2 } }
+    /// While there is no room, or no packet.
+    private static var nap: UInt64 { @_noLocks get { 100_000 } }
 
     init(
         ring: consuming ByteRingConsumer, worker: consuming Worker, inputEnded: StopFlag,
-        giveUp: (StopFlag, StopFlag)
+        giveUp: (StopFlag, StopFlag), longestNap: UInt64
     ) {
+        // A ring holds more small packets than come in a nap, and of large ones fewer than that come.
+        naps = Naps(longest: longestNap, room: 1 << 14)
         self.giveUp = giveUp
         self.ring = ring
         self.worker = worker
@@ -35,7 +39,9 @@ struct WorkerThread: ~Copyable {
             let isOver = inputEnded.isSet
             if giveUp.0.isSet || giveUp.1.isSet { worker.stopWaiting() }
             switch drain() {
-            case .some: empty = 0
+            case .some(let count):
+                empty = 0
+                naps.took(count)
             case .held: Clock.sleep(nanoseconds: Self.nap)
             case .none where isOver: return worker.finish()
             case .none:
@@ -47,7 +53,7 @@ struct WorkerThread: ~Copyable {
 
     /// What a turn found in the ring.
     private enum Burst {
-        case some, none
+        case some(Int), none
         /// Packets, but no room for the first of them.
         case held
     }
@@ -63,18 +69,21 @@ struct WorkerThread: ~Copyable {
             // A reader that is to wait waits here: the ring fills up behind it and holds the capture thread back.
             guard unsafe worker.take(packet, entry + PacketSink.headerBytes) else {
                 ring.release()
-                return count > 0 ? .some : .held
+                worker.endBurst()
+                return count > 0 ? .some(count) : .held
             }
             ring.consume(roundUp(PacketSink.headerBytes + Int(packet.captured), 8))
             count += 1
         }
         ring.release()
-        return count > 0 ? .some : .none
+        worker.endBurst()
+        return count > 0 ? .some(count) : .none
     }
 
+    /// Nobody wakes a worker, so it naps also while the input pauses.
     @_noLocks private mutating func wait(_ empty: Int) {
-        if empty < Self.spins { return spillway_cpu_relax() }
-        if empty == Self.spins + 2, !worker.isEmpty { worker.pause() }
-        Clock.sleep(nanoseconds: Self.nap)
+        if empty == 1 { nap = naps.choose(at: Clock.monotonic()) ?? Self.nap }
+        if empty == Self.emptyNaps + 1, !worker.isEmpty { worker.pause() }
+        Clock.sleep(nanoseconds: nap)
     }
 }

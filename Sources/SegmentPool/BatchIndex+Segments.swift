@@ -12,7 +12,7 @@ extension BatchIndex {
     @_noLocks public mutating func takeIn(worker: Int, limit: Int, each: (BatchReference, UInt32) -> Void) -> Int {
         var taken = 0
         while taken < limit {
-            let segment = unsafe intakes[worker].queue.0
+            let segment = unsafe intake(worker).pointee.first
             guard segment != noSegment else { return taken }
             let word = unsafe pool.word(of: segment).pointee.load(ordering: .acquiring)
             let published = word & ~PublishedWord.sealed
@@ -27,9 +27,7 @@ extension BatchIndex {
             unsafe state(segment).pointee.batches = next
             guard next == published, word & PublishedWord.sealed != 0 else { return taken }
             unsafe state(segment).pointee.sealed = true
-            unsafe intakes[worker].queue = (
-                intakes[worker].queue.1, intakes[worker].queue.2, intakes[worker].queue.3, noSegment
-            )
+            unsafe intake(worker).pointee.removeFirst()
             freeIfDone(segment)
         }
         return taken
@@ -37,7 +35,7 @@ extension BatchIndex {
 
     /// Whether everything the worker published is taken in. Meaningful once the worker has ended.
     @_noLocks public func hasTakenInAll(worker: Int) -> Bool {
-        let segment = unsafe intakes[worker].queue.0
+        let segment = unsafe intake(worker).pointee.first
         guard segment != noSegment else { return true }
         let word = unsafe pool.word(of: segment).pointee.load(ordering: .acquiring)
         // A segment that was handed out and never used has a zero word, and so have those behind it.
@@ -61,18 +59,11 @@ extension BatchIndex {
 
     /// Gives the worker a free segment if it has room for one; false if there is none or it has enough.
     @_noLocks public mutating func handOut(to worker: Int, through free: inout RingProducer<UInt32>) -> Bool {
-        let queue = unsafe intakes[worker].queue
-        guard queue.2 == noSegment else { return false }
+        guard wantsSegment(worker: worker) else { return false }
         let segment = ring.handOut(to: UInt16(truncatingIfNeeded: worker))
         guard segment != noSegment else { return false }
         unsafe pool.word(of: segment).pointee.store(0, ordering: .relaxed)
-        if queue.0 == noSegment {
-            unsafe intakes[worker].queue.0 = segment
-        } else if queue.1 == noSegment {
-            unsafe intakes[worker].queue.1 = segment
-        } else {
-            unsafe intakes[worker].queue.2 = segment
-        }
+        unsafe intake(worker).pointee.append(segment)
         _ = free.push(segment)
         free.publish()
         return true
@@ -80,7 +71,7 @@ extension BatchIndex {
 
     /// Whether the worker could use another segment right now.
     @_noLocks public func wantsSegment(worker: Int) -> Bool {
-        unsafe intakes[worker].queue.2 == noSegment
+        unsafe intake(worker).pointee.count < segmentsInHand
     }
 
     @_noLocks mutating func freeIfDone(_ segment: UInt32) {

@@ -48,6 +48,8 @@ public struct BatchLimits: Sendable {
     private var segment: UInt32 = 0
     private var hasSegment = false
     private var ordinal: UInt32 = 0
+    /// A batch was published that the egress thread was not woken for.
+    private var isUnannounced = false
 
     /// A writer without a segment yet.
     ///
@@ -157,12 +159,18 @@ public struct BatchLimits: Sendable {
         // The next batch begins here; if not even an empty packet fits, the next record goes to another segment.
         if !openBatch(for: Record.overhead) { unsafe limit = cursor }
         unsafe pool.word(of: segment).pointee.store(ordinal, ordering: .releasing)
-        wake.wake()
+        isUnannounced = true
     }
 
     /// Closes the open batch at a quiet moment: when the input pauses or the batch is old enough.
     @_noLocks public mutating func flush() {
         close()
+    }
+
+    /// Wakes the egress thread if there is something new for it. It is for the caller to say when, and whether it is urgent;
+    /// without it the egress thread comes by in a few milliseconds.
+    @_noLocks public mutating func announce(urgently: Bool) {
+        if isUnannounced { isUnannounced = !wake.wake(urgently: urgently) }
     }
 
     /// Leaves the current segment for good. Called at the end of a run, and when a segment is full.
@@ -172,6 +180,6 @@ public struct BatchLimits: Sendable {
         hasSegment = false
         unsafe limit = cursor
         unsafe pool.word(of: segment).pointee.store(ordinal | PublishedWord.sealed, ordering: .releasing)
-        wake.wake()
+        isUnannounced = true
     }
 }

@@ -1,3 +1,4 @@
+internal import Glibc
 public import Machine
 internal import Pcapng
 public import Synchronization
@@ -16,6 +17,8 @@ public import Synchronization
     @usableFromInline let words: UnsafeMutableRawPointer
     private let region: MemoryRegion
     private let touchedWord: UnsafePointer<Atomic<Int>>
+    private let wantedWord: UnsafePointer<Atomic<Int>>
+    private let request: WakeSignal
     /// Set when no more segments will be touched.
     private let growth = StopFlag()
 
@@ -37,8 +40,9 @@ public import Synchronization
 
     /// Takes the memory: `count` segments of `segmentBytes` (a power of two).
     ///
-    /// - Parameter ready: segments to touch before returning; nil for all. The others follow by `touchRest`, so that a run
-    ///   with a large pool need not wait for it: until then the index hands out only what is touched.
+    /// - Parameter ready: segments to touch before returning; nil for all. The others follow by `touchAsWanted`:
+    ///   a run with a large pool need not wait for it, and what is never needed is never zeroed. The index hands out only what
+    ///   is touched.
     public init(
         segmentBytes: Int, count: Int, pages: PageKind, node: Int?, ready: Int? = nil
     ) throws(SystemError) {
@@ -48,9 +52,12 @@ public import Synchronization
         let region = try MemoryRegion(byteCount: segmentBytes * count, pages: pages, node: node, touched: false)
         let first = min(ready ?? count, count)
         try region.touch(from: 0, byteCount: first * segmentBytes)
-        let word = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 1)
-        unsafe word.initialize(to: Atomic(first))
-        unsafe touchedWord = UnsafePointer(word)
+        let touched = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 1)
+        let wanted = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: 1)
+        unsafe touched.initialize(to: Atomic(first))
+        unsafe wanted.initialize(to: Atomic(first))
+        unsafe (touchedWord, wantedWord) = (UnsafePointer(touched), UnsafePointer(wanted))
+        request = try WakeSignal()
         self.region = region
         let words = try MemoryRegion(byteCount: Self.wordStride * count, pages: .off, node: node)
         unsafe (self.base, self.words) = (region.base, words.base)
@@ -58,19 +65,39 @@ public import Synchronization
         (self.segmentBytes, self.count, self.pages) = (segmentBytes, count, region.pages)
     }
 
-    /// Touches the segments that `init` left untouched, a few at a time. Call it once, from any thread.
+    /// Touches the segments that `init` left untouched as they are wanted, a few at a time, until there are no more. Call it
+    /// once, on a thread of its own.
     ///
     /// - Throws: when the kernel has no more memory. What was touched until then can be used.
-    public func touchRest() throws(SystemError) {
+    public func touchAsWanted() throws(SystemError) {
         defer { growth.set() }
-        let step = max(1, (32 << 20) / segmentBytes)
-        var next = touched
-        while next < count {
+        let step = max(1, (8 << 20) / segmentBytes)
+        while touched < count {
+            let next = touched
+            guard unsafe wantedWord.pointee.load(ordering: .acquiring) > next else {
+                waitForWant(beyond: next)
+                continue
+            }
             let end = min(next + step, count)
             try region.touch(from: next * segmentBytes, byteCount: (end - next) * segmentBytes)
             unsafe touchedWord.pointee.store(end, ordering: .releasing)
-            next = end
         }
+    }
+
+    private func waitForWant(beyond touched: Int) {
+        request.announceSleep()
+        if unsafe wantedWord.pointee.load(ordering: .acquiring) <= touched {
+            var descriptor = pollfd(fd: request.descriptor, events: Int16(POLLIN), revents: 0)
+            _ = unsafe poll(&descriptor, 1, -1)
+        }
+        request.announceAwake()
+    }
+
+    /// Has so many segments touched, counted from the first, if they are not yet. One thread calls this.
+    @_noLocks public func want(_ total: Int) {
+        guard unsafe wantedWord.pointee.load(ordering: .relaxed) < total else { return }
+        unsafe wantedWord.pointee.store(total, ordering: .releasing)
+        request.wake()
     }
 
     /// Whether more segments may be touched yet.

@@ -91,12 +91,10 @@ struct Share: BitwiseCopyable {
         let (newer, older) = unsafe (states[index].newer, states[index].older)
         switch (segment == newest, segment == oldest) {
         case (true, true): (newest, oldest, anchor) = (noSegment, noSegment, segment)
-        // Both ends border on the free segments, so that moving the end is enough.
+        // It borders on the free segments, so that moving the end is enough.
         case (true, false): newest = older
-        case (false, true) where available == count: oldest = newer
         case (false, _):
-            // Out of its place, and in again right behind the newest, to be used next while warm. While some segments are
-            // untouched the oldest goes this way too: behind it lie those that may not be used yet.
+            // Out of its place, and in again right behind the newest, to be used next while it is still in the cache.
             if segment == oldest { oldest = newer }
             unsafe states[Int(newer)].older = older
             unsafe states[Int(older)].newer = newer

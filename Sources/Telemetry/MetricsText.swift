@@ -81,8 +81,9 @@ public struct MetricsText: Sendable {
 
     private mutating func append(_ family: [Counter], _ sources: [Source]) {
         let entry = family[0].entry
-        let isOne = family.count == 1 && entry.reason == nil
-        let help = isOne ? entry.help : "Packets \(entry.report), by reason"
+        let isOfSocket = entry.report == "xdp_statistics"
+        let subject = isOfSocket ? "Figures of the kernel about AF_XDP sockets" : "Packets \(entry.report)"
+        let help = entry.reason == nil ? entry.help : "\(subject), by reason"
         let name = "spillway_" + entry.metric
         head(name, isGauge: entry.isGauge, help)
         for counter in family {

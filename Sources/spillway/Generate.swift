@@ -9,10 +9,10 @@ struct Generate: ParsableCommand {
         abstract: "Make numbered packets in the kernel and send them out of an interface.",
         usage: "spillway generate -i IFACE [--rate RATE] [--size SIZE] [--count N | --duration TIME]  [options]",
         discussion: """
-            Each packet's payload begins with its number, 64 bits in network order, from 0 on; behind it the word
-            'spillway' repeats. Packet n belongs to flow n modulo the number of flows. Without --count and --duration it
-            goes on until SIGINT or SIGTERM.
-            Sizes are bytes of the Ethernet frame with tags and without frame check sequence; rates count frames and
+            Each packet's payload begins with its number, 64 bits in network order, from 0 on; behind it the word \
+            'spillway' repeats. Packet n belongs to flow n modulo the number of flows.
+            Without --count and --duration it goes on until SIGINT or SIGTERM.
+            Sizes are bytes of the Ethernet frame with tags and without frame check sequence; rates count frames and \
             their bits. Times take us ms s m h d.
 
             Examples:
@@ -23,7 +23,7 @@ struct Generate: ParsableCommand {
               Connections of TCP over IPv6, as fast as possible:
                 spillway generate -i veth0 --protocol tcp --ip 6 --size 82-1514 --flows 64
               Datagrams of 4000 bytes in fragments that come in any order:
-                spillway generate -i veth0 -c 1000 --size 4000 --fragments shuffled --fragment-size 1400
+                spillway generate -i veth0 -c 1000 --size 4000 --fragments shuffled
 
             Exit codes:
               0   done                              71  the kernel refused

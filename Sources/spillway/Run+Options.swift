@@ -9,6 +9,7 @@ extension Run {
         let single: [RunOption: String?] = [
             .name: input.name, .filter: input.filter, .snaplen: input.snaplen, .count: input.count,
             .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
+            .busyPoll: input.busyPoll ? "true" : nil,
             .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
@@ -29,7 +30,7 @@ extension RelayOptions {
     init(_ options: RunOptions) {
         self.init()
         switch options.inputs {
-        case .interfaces(let names): inputs = names.map(Input.interface)
+        case .interfaces(let names): inputs = names.map { Input.interface($0.name, queues: $0.queues) }
         case .files(let paths): inputs = paths.map(Input.file)
         }
         name = options.name
@@ -49,6 +50,8 @@ extension RelayOptions {
         duration = options.duration
         pace = options.pace.map(Pace.init) ?? pace
         capture = options.capture.map(CaptureMode.init) ?? capture
+        tap = options.tap.map(Tap.init)
+        busyPoll = options.busyPoll ?? busyPoll
         onFull = options.onFull.map(OnFull.init) ?? onFull
         drainTimeout = options.drainTimeout ?? drainTimeout
         metrics = options.metrics.map(HostPort.init)
@@ -109,7 +112,20 @@ extension RelayOptions.CaptureMode {
     init(_ capture: RunOptions.Capture) {
         switch capture {
         case .auto: self = .auto
+        case .zeroCopy: self = .zeroCopy
+        case .native: self = .native
+        case .generic: self = .generic
         case .afPacket: self = .afPacket
+        }
+    }
+}
+
+extension RelayOptions.Tap {
+    init(_ tap: RunOptions.Tap) {
+        switch tap {
+        case .consume: self = .consume
+        case .selective: self = .selective
+        case .mirror: self = .mirror
         }
     }
 }

@@ -7,7 +7,9 @@ import Options
 struct InputArguments: ParsableArguments {
     @Option(
         name: [.customShort("i", allowingJoined: true), .customLong("interface")],
-        help: ArgumentHelp("Capture on this interface (several allowed).", valueName: "iface"))
+        help: ArgumentHelp(
+            "Capture on this interface, or on some of its receive queues (several allowed).",
+            valueName: "iface[@queues]"))
     var interface: [String] = []
 
     @Option(
@@ -42,11 +44,26 @@ struct InputArguments: ParsableArguments {
             valueName: "pace"))
     var pace: String?
 
-    @Option(help: ArgumentHelp("How packets are captured: auto or af-packet (default: auto).", valueName: "mode"))
+    @Option(
+        help: ArgumentHelp(
+            """
+            How packets are captured: auto, the best there is, or one of xdp-zerocopy, xdp-native, xdp-generic, \
+            af-packet (default: auto).
+            """, valueName: "mode"))
     var capture: String?
 
-    @Option(help: ArgumentHelp("What the host's stack sees: mirror, everything (default).", valueName: "mode"))
+    @Option(
+        help: ArgumentHelp(
+            """
+            What the host's stack sees: consume, only what is meant for it alone; selective, what the filter (-f) does \
+            not match; mirror, everything (default: consume, but mirror on an interface that carries the default route).
+            """, valueName: "mode"))
     var tap: String?
+
+    @Flag(
+        name: .customLong("busy-poll"),
+        help: "Fetch packets from the card without pause and without interrupts, which takes a whole CPU per queue.")
+    var busyPoll = false
 }
 
 struct OutputArguments: ParsableArguments {

@@ -39,14 +39,11 @@ struct ExitCodeTests {
         arguments: [
             ["collect"], ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
-            ["run", "--token-file", "x"], ["run", "--allow", "::/0"], ["run", "--busy-poll"],
-            ["run", "--sync", "none"],
+            ["run", "--token-file", "x"], ["run", "--allow", "::/0"], ["run", "--sync", "none"],
             ["run", "--overlap", "drop"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
             ["run", "--ack-window", "4M"], ["run", "--reassign-after", "30s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "on"],
-            ["run", "-i", "e", "--to", "null", "--tap", "consume"],
-            ["run", "-i", "e", "--to", "null", "--capture", "xdp-native"],
             ["run", "-r", "a", "--to", "h:1,ack=none"],
         ])
     func later(arguments: [String]) throws {

@@ -47,8 +47,14 @@ final class Feeder {
     }
 
     /// Closes the open batch.
-    func flush() { writer.flush() }
+    func flush() {
+        writer.flush()
+        writer.announce(urgently: true)
+    }
 
     /// Leaves the segment.
-    func seal() { writer.seal() }
+    func seal() {
+        writer.seal()
+        writer.announce(urgently: true)
+    }
 }

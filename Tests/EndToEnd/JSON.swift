@@ -1,5 +1,5 @@
 /// A JSON text as a tree (RFC 8259), read by the tests themselves.
-enum JSON {
+enum JSON: Equatable {
     case object([String: JSON])
     case array([JSON])
     case text(String)

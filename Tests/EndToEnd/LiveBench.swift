@@ -13,6 +13,21 @@ extension NetworkNamespace {
         }
     }
 
+    /// Waits until the worker of a run with `--metrics` has taken all that capture did not lose.
+    func waitUntilTaken(_ count: Int, by running: RunningRelay) throws {
+        let port = try running.port(after: "metrics at http://")
+        let command = inside("curl", ["-sS", "--max-time", "10", "http://127.0.0.1:\(port)/metrics"])
+        try waitUntil("\(count) packets are accounted for") {
+            let text = try TestSupport.run(command.tool, command.arguments).checked().outputText
+            let lines = text.split(separator: "\n").filter { line in
+                line.hasPrefix("spillway_received_packets_total")
+                    || (line.hasPrefix("spillway_dropped_packets_total")
+                        && ["kernel", "ring", "fill_ring_empty"].contains { line.contains("reason=\"\($0)\"") })
+            }
+            return lines.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) == count
+        }
+    }
+
     /// A TCP reader inside.
     func reader(_ manner: Reader.Manner = .reading, receiveBuffer: CInt? = nil) throws -> Reader {
         try enter { try Reader(manner, receiveBuffer: receiveBuffer) }
@@ -24,9 +39,10 @@ extension NetworkNamespace {
         for number in numbers { try sender.send(liveFrame(number, size: size)) }
     }
 
-    /// A relay that captures inside, once it does.
+    /// A relay that captures inside through packet sockets, once it does.
     func relay(_ arguments: [String], captures: Int = 1) throws -> RunningRelay {
-        let running = try RunningRelay(arguments, namespace: self)
+        let packetSockets = arguments.contains("--capture") ? [] : ["--capture", "af-packet"]
+        let running = try RunningRelay(arguments + packetSockets, namespace: self)
         do {
             try waitForCaptures(captures)
         } catch {

@@ -42,18 +42,6 @@ struct PressureTests {
         }
     }
 
-    /// Waits until the worker has taken all that the kernel had for it.
-    private func waitUntilTaken(_ count: Int, _ running: RunningRelay, _ space: NetworkNamespace) throws {
-        let port = try running.port(after: "metrics at http://")
-        let command = space.inside("curl", ["-sS", "--max-time", "10", "http://127.0.0.1:\(port)/metrics"])
-        try waitUntil("\(count) packets are accounted for") {
-            let text = try run(command.tool, command.arguments).checked().outputText
-            let names = ["spillway_received_packets_total", "reason=\"kernel\"", "reason=\"ring\""]
-            let lines = text.split(separator: "\n").filter { line in names.contains { line.contains($0) } }
-            return lines.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) == count
-        }
-    }
-
     @Test(
         "Live, what is lost is counted to the packet: the oldest or the newest",
         arguments: ["drop-oldest", "drop-newest"], Threading.allCases)
@@ -63,13 +51,14 @@ struct PressureTests {
             let reader = try space.reader(.stalled, receiveBuffer: 4096)
             let arguments =
                 [
-                    "-i", "right", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to", reader.address,
+                    "-i", "right", "--capture", "af-packet", "--on-full", policy, "--metrics", "127.0.0.1:0", "--to",
+                    reader.address,
                 ] + (try threading.options())
             let memory = try leastMemory(arguments, namespace: space)
             let running = try space.relay(arguments + ["--memory", memory])
             try running.waitFor("connected to")
             try space.send(0..<20_000, size: 1000)
-            try waitUntilTaken(20_000, running, space)
+            try space.waitUntilTaken(20_000, by: running)
             reader.set(.reading)
             let result = try stop(running)
             result.expect(exits: 0)

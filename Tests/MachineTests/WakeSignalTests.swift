@@ -66,7 +66,17 @@ struct WakeSignalTests {
         #expect(isReadable())
         signal.announceAwake()
         #expect(!isReadable())
-        signal.wake()
+        #expect(signal.wake())
         #expect(!isReadable())
+        // One that dozes is left alone, unless it is urgent.
+        signal.announceSleep(lightly: true)
+        #expect(!signal.wake(urgently: false))
+        #expect(!isReadable())
+        #expect(signal.wake(urgently: true))
+        #expect(isReadable())
+        signal.announceAwake()
+        signal.announceSleep()
+        #expect(signal.wake(urgently: false))
+        #expect(isReadable())
     }
 }

@@ -47,9 +47,9 @@ struct LayerTests {
     @Test("A layer that names an input replaces inputs of either kind below it")
     func inputs() throws {
         let live = try understood([.interface: ["eth0"]], yaml: Self.yaml)
-        #expect(live.inputs == .interfaces(["eth0"]))
+        #expect(live.inputs == .interfaces([.init("eth0")]))
         let fromEnvironment = try understood(environment: ["SPILLWAY_INTERFACE": "eth0 eth1"], yaml: Self.yaml)
-        #expect(fromEnvironment.inputs == .interfaces(["eth0", "eth1"]))
+        #expect(fromEnvironment.inputs == .interfaces([.init("eth0"), .init("eth1")]))
         #expect(throws: OptionError.self) {
             _ = try understood(environment: ["SPILLWAY_INTERFACE": "eth0", "SPILLWAY_READ": "a"], yaml: Self.yaml)
         }

@@ -32,12 +32,13 @@ struct RunOptionsTests {
             .interface: ["eth0", "eth1"], .name: ["s1"], .to: ["null,name=sink", "h:1,wire=pcap,name=a"],
             .listen: ["127.0.0.1,order=oldest-first"], .write: ["-"], .distribute: ["replicate"],
             .filter: ["tcp port 80"], .snaplen: ["96"], .count: ["5"], .duration: ["1m"], .capture: ["af-packet"],
-            .tap: ["mirror"], .memory: ["1G"], .segmentSize: ["4M"], .hugepages: ["1G"], .numaNode: ["1"],
+            .tap: ["mirror"], .busyPoll: ["true"], .memory: ["1G"], .segmentSize: ["4M"], .hugepages: ["1G"],
+            .numaNode: ["1"],
             .captureCPUs: ["1"], .workerCPUs: ["2-3"], .egressCPUs: ["4"], .controlCPUs: ["0"], .batchSize: ["32K"],
             .batchTime: ["1ms"], .batchPackets: ["7"], .reassemble: ["off"], .onFull: ["drop-newest"],
             .drainTimeout: ["0"], .metrics: ["127.0.0.1:9100"], .report: ["r.json"],
         ])
-        #expect(options.inputs == .interfaces(["eth0", "eth1"]))
+        #expect(options.inputs == .interfaces([.init("eth0"), .init("eth1")]))
         #expect(options.name == "s1")
         #expect(options.destinations.map(\.name) == ["sink", "a"])
         #expect(options.destinations.map(\.address) == [nil, Address(host: "h", port: 1)])
@@ -45,6 +46,7 @@ struct RunOptionsTests {
         #expect(options.listeners.map(\.order) == [.oldestFirst])
         #expect(options.write == "-" && options.filter == "tcp port 80" && options.snapLength == 96)
         #expect(options.count == 5 && options.duration == 60_000_000_000 && options.capture == .afPacket)
+        #expect(options.tap == .mirror && options.busyPoll == true)
         #expect(options.memory == 1 << 30 && options.segmentSize == 4 << 20 && options.hugepages == .huge1G)
         #expect(options.placement.capture == [1] && options.placement.worker == [2, 3])
         #expect(options.placement.egress == [4] && options.placement.control == [0])
@@ -92,6 +94,8 @@ struct RunOptionsTests {
         (.numaNode, ["x"], ["--numa-node x", "auto"]), (.numaNode, ["1024"], ["1024"]),
         (.captureCPUs, ["z"], ["--capture-cpus z", "2-5,8"]), (.workerCPUs, ["2-"], ["--worker-cpus 2-"]),
         (.egressCPUs, ["9999"], ["--egress-cpus 9999"]), (.controlCPUs, ["-"], ["--control-cpus -"]),
+        (.tap, ["steal"], ["--tap steal", "consume, selective, mirror"]),
+        (.busyPoll, ["on"], ["--busy-poll on", "true or false"]),
         (.onFull, ["drop"], ["--on-full drop", "drop-oldest, drop-newest"]),
         (.drainTimeout, ["10"], ["--drain-timeout 10", "30s"]), (.metrics, ["9100"], ["--metrics 9100", "ADDR:PORT"]),
         (.name, ["a b"], ["--name a b", "64"]), (.name, [".x"], ["--name .x"]),
@@ -131,12 +135,37 @@ struct RunOptionsTests {
             ([.read: ["a"], .to: ["null"], .tap: ["mirror"]], ["--tap mirror", "-i"]),
             ([.read: ["a"], .to: ["null"], .capture: ["auto"]], ["--capture auto", "-i"]),
             ([.interface: ["e"], .to: ["null"], .pace: ["max"]], ["--pace max", "-r"]),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["af-packet"], .tap: ["consume"]],
+                ["af-packet", "--tap consume"]
+            ),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["af-packet"], .tap: ["selective"], .filter: ["udp"]],
+                ["af-packet", "--tap selective"]
+            ),
+            ([.interface: ["e"], .to: ["null"], .tap: ["selective"]], ["--tap selective", "-f"]),
+            ([.read: ["a"], .to: ["null"], .busyPoll: ["true"]], ["--busy-poll", "-i"]),
+            (
+                [.interface: ["e"], .to: ["null"], .capture: ["xdp-native"], .tap: ["mirror"]],
+                ["xdp-native", "mirror"]
+            ),
         ] as [([RunOption: [String]], [String])])
     func combination(values: [RunOption: [String]], words: [String]) {
         let error = #expect(throws: OptionError.self) {
             _ = try RunOptions(Settings(commandLine: values, environment: [:]), hostName: "host")
         }
         for word in words { #expect(error?.description.contains(word) == true, "\(word) in \(error as Any)") }
+    }
+
+    @Test("Receive queues stand behind the interface")
+    func queues() throws {
+        let options = try understood([.interface: ["eth0@5,0-2", "eth1"], .to: ["null"]])
+        #expect(options.inputs == .interfaces([.init("eth0", queues: [0, 1, 2, 5]), .init("eth1")]))
+        for wrong in ["eth0@", "eth0@a", "eth0@1-", "@1", "eth0@1024", "eth0@3-1"] {
+            let error = #expect(throws: OptionError.self) { _ = try understood([.interface: [wrong], .to: ["null"]]) }
+            #expect(error?.description.contains("-i \(wrong)") == true, "\(error as Any)")
+        }
+        #expect(throws: OptionError.self) { _ = try understood([.interface: ["e@0", "e@1"], .to: ["null"]]) }
     }
 
     @Test("Standard input may be read while a file or standard output is written")

@@ -184,7 +184,8 @@ private final class IndexDriver {
         guard model.segmentCount < rig.pool.count else { return }
         #expect(rig.pool.isGrowing)
         #expect(rig.admitTouched())
-        try rig.pool.touchRest()
+        rig.pool.want(rig.pool.count)
+        try rig.pool.touchAsWanted()
         #expect(!rig.pool.isGrowing)
         #expect(!rig.admitTouched())
         model.segmentCount = rig.pool.count

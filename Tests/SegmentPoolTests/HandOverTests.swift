@@ -22,7 +22,10 @@ struct HandOverTests {
     @Test("Everything written arrives whole in every slot, whatever the order", arguments: [1, 2], [UInt32.max, 1])
     func soak(workers: Int, batchPackets: UInt32) throws {
         let limits = BatchLimits(bytes: 20_000, packets: batchPackets)
-        let rig = try PoolRig(segments: workers * 3 + 2, slots: 2, workers: workers, limits: limits)
+        let rig = try PoolRig(
+            segments: workers * 3 + 2, ready: workers * 2, slots: 2, workers: workers, limits: limits)
+        let pool = rig.pool
+        let memory = Thread(try PinnedThread(name: "memory", cpus: nil) { try! pool.touchAsWanted() })
         rig.index.join(0, holds: true)
         rig.index.join(1, holds: true)
         let running = Counter(workers)
@@ -54,6 +57,7 @@ struct HandOverTests {
         let deadline = ContinuousClock.now + .seconds(60)
         while !isOver, ContinuousClock.now < deadline {
             let ended = running.value == 0
+            _ = rig.admitTouched()
             for worker in 0..<workers {
                 while rig.handOut(worker) {}
                 for reference in rig.takeIn(worker, limit: 16) {
@@ -85,6 +89,8 @@ struct HandOverTests {
             isOver = allIn && rig.isDrained(0) && rig.isDrained(1) && inFlight == [[], []]
         }
         for thread in threads { thread.join() }
+        pool.want(pool.count)
+        memory.join()
         #expect(isOver)
         #expect(settled == [arrived, arrived])
         for worker in 0..<workers {
@@ -93,7 +99,7 @@ struct HandOverTests {
             let packets = try rig.stream(sorted.map(\.value)).packets
             #expect(PacketDifference(packets, expected: boxes[worker].writer.packets).isNone)
         }
-        #expect(rig.pool.count - rig.freeSegments <= workers * BatchIndex.segmentsPerWorker)
+        #expect(pool.touched - rig.freeSegments <= workers * BatchIndex.segmentsPerWorker)
     }
 
     private final class Counter: Sendable {

@@ -53,6 +53,10 @@ SPILLWAY_NO_LOCKS static inline void spillway_copy(void *target, const void *sou
     __builtin_memcpy(target, source, length);
 }
 
+/// Has the cache fetch the line of an address that will be read, or written, soon. Any address will do.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch(const void *address) { __builtin_prefetch(address, 0); }
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_to_write(const void *address) { __builtin_prefetch(address, 1); }
+
 /// memset(3) under the promise above.
 SPILLWAY_NO_LOCKS static inline void spillway_fill(void *target, int byte, size_t length) {
     __builtin_memset(target, byte, length);

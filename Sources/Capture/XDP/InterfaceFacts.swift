@@ -1,0 +1,42 @@
+internal import CXDP
+import Glibc
+import Machine
+
+/// What has to be known of an interface before it is captured from.
+struct InterfaceFacts {
+    let queues: UInt32
+    let mtu: Int
+    let station: spillway_station
+    /// The NUMA node of the card, nil where there is none to tell.
+    let node: Int?
+
+    init(_ name: String, socket: Int32) throws(XDPError) {
+        var request = spillway_station()
+        let hardware = unsafe spillway_xdp_station(socket, name, &request)
+        // ARPHRD_ETHER and ARPHRD_LOOPBACK (linux/if_arp.h): both begin with an Ethernet header.
+        guard hardware == 1 || hardware == 772 else { throw .notEthernet(name) }
+        let flags = unsafe spillway_xdp_flags(socket, name)
+        if flags >= 0, flags & 1 /* IFF_UP */ == 0 { throw .isDown(name) }
+        station = request
+        queues = unsafe spillway_xdp_queues(socket, name)
+        node = Self.node(name)
+        mtu = max(Int(unsafe spillway_xdp_mtu(socket, name)), 0)
+    }
+
+    private static func node(_ name: String) -> Int? {
+        let file = unsafe Glibc.open("/sys/class/net/\(name)/device/numa_node", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let count = unsafe read(file, &bytes, bytes.count)
+        // -1 on a machine with one node.
+        return Int(String(decoding: bytes.prefix(max(count, 0)).prefix { $0 > 32 }, as: UTF8.self))
+            .flatMap { $0 >= 0 ? $0 : nil }
+    }
+
+    /// Whether the largest frame, with two VLAN tags, fits into one buffer.
+    var fitsOneFrame: Bool { mtu + 14 + 8 <= frameBytes - XDPQueue.headroom }
+
+    /// The smaller of the kernel's two chunk sizes, if the largest frame with two VLAN tags fits.
+    var frameBytes: Int { mtu + 14 + 8 <= 2048 - XDPQueue.headroom ? 2048 : 4096 }
+}

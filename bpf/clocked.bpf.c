@@ -1,0 +1,3 @@
+// The same program for cards that stamp packets themselves.
+#define SPILLWAY_CARD_TIME
+#include "spillway.bpf.c"
