@@ -149,7 +149,7 @@ extension Chain {
                 name, path: joined(names.directory, name), source: catalogue.source, file: file, status: status,
                 format: next, conversion: conversion, start: part.end,
                 skipped: next.container == .classic ? UInt64(next.headerBytes) : 0))
-        if parts.count > Self.openPartsMax { parts[parts.count - 1 - Self.openPartsMax].rest() }
+        keepOpen(part)
         return .bytes(0)
     }
 

@@ -53,7 +53,11 @@ final class Chain {
     /// A name that comes next but has no header yet.
     var upcoming: String?
 
-    static let openPartsMax = 4
+    /// Whether files have to be looked at every now and then, because nothing tells when they change.
+    let isPolled: Bool
+    /// Finished files that are kept open, the one used last at the end.
+    private var openParts: [ChainPart] = []
+    private static let openPartsMax = 8
 
     init(
         _ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue,
@@ -65,6 +69,7 @@ final class Chain {
         self.catalogue = catalogue
         self.log = log
         self.endsAfter = endsAfter
+        isPolled = options.follow == .poll || !catalogue.source.tellsOfChanges(names.directory)
         ring = RingMemory(catalogue, names, options)
         if let last = names.last {
             remaining = try catalogue.range(from: names.first, to: last, in: names.directory, order: options.order)
@@ -93,7 +98,9 @@ final class Chain {
             if parts.isEmpty, let outcome = try begin() { return outcome }
             let part = part(at: position)
             if part.length != nil && position < part.end {
-                return .bytes(try unsafe part.readFinished(target, at: position))
+                let count = try unsafe part.readFinished(target, at: position)
+                if part !== parts.last { keepOpen(part) }
+                return .bytes(count)
             }
             if hasEnded { return .end }
             if let failure { return .failure(failure) }
@@ -104,6 +111,14 @@ final class Chain {
         } catch {
             return .failure(error.code)
         }
+    }
+
+    /// Notes that a finished file is in use, and closes the one that was not for the longest time.
+    func keepOpen(_ part: ChainPart) {
+        if openParts.last === part { return }
+        openParts.removeAll { $0 === part }
+        openParts.append(part)
+        if openParts.count > Self.openPartsMax { openParts.removeFirst().rest() }
     }
 
     /// The part that holds a position, the last one for all that is behind it.

@@ -181,7 +181,7 @@ extension Chain {
     var watchTargets: WatchTargets {
         WatchTargets(
             directory: names.directory, files: current.map { [$0.watchPath] } ?? [],
-            polls: options.follow == .poll || !catalogue.source.tellsOfChanges(names.directory))
+            polls: isPolled)
     }
 
     /// What `.status` says about a stream.
