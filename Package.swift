@@ -31,17 +31,23 @@ let package = Package(
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
         // For the packages Benchmarks and Fuzz.
-        .library(name: "SpillwayParts", targets: ["Machine", "Pcapng", "Capture", "SegmentPool", "Options"]),
+        .library(
+            name: "SpillwayParts",
+            targets: [
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0",
             traits: [.trait(name: "YAML")]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
     ],
     targets: [
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
+        .target(name: "CSending", path: "CSupport/CSending"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -62,16 +68,27 @@ let package = Package(
             plugins: ["BPFObjects"]),
         .target(
             name: "Generator", dependencies: ["CBPF", "Machine"], swiftSettings: strict, plugins: ["BPFObjects"]),
+        module("Reassembly", "CMachine", "Fragments", "Machine", "Pcapng"),
+        module("Transfer", "CMachine", "Machine", "Pcapng"),
+        module("Tokens", "Machine", "Pcapng", "Transfer", .product(name: "Crypto", package: "swift-crypto")),
         module("SegmentPool", "CMachine", "Machine", "Pcapng"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool"),
-        module("FileSystem", "CFuse", "Machine", "Pcapng"),
+        module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
+        module("Sending", "CMachine", "CSending", "Machine"),
+        module("Admission"),
+        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
-        module("Relay", "CMachine", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress", "Telemetry"),
+        module(
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "Egress", "Telemetry"),
+        module(
+            "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
+        module("FileSystem", "CFuse", "Machine", "Pcapng"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "FileSystem", "Generator", "Machine", "Options", "Relay", "SegmentPool", "Telemetry",
+                "Collector", "FileSystem", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool",
+                "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -92,8 +109,15 @@ let package = Package(
         tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
+        tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
+        tests("TransferTests", "Transfer", "Pcapng"),
+        tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
-        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
+        tests("SendingTests", "Sending", "Machine"),
+        tests("AdmissionTests", "Admission"),
+        tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
             path: "Tests/EndToEnd", swiftSettings: strict),
@@ -104,9 +128,9 @@ let package = Package(
 // build all the others with it, and they take long.
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
-        "CMachine", "CNuma", "CPcap", "CXDP", "BPFObjects", "Machine", "Pcapng", "Capture", "SegmentPool", "Egress",
-        "TestSupport",
-        "MachineTests", "SegmentPoolTests", "EgressTests",
+        "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
+        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []

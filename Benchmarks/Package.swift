@@ -27,5 +27,8 @@ let package = Package(
         .executableTarget(
             name: "EncodeBench",
             dependencies: ["BenchSupport", parts], swiftSettings: strict),
+        .executableTarget(
+            name: "ReassemblyBench",
+            dependencies: ["BenchSupport", parts], swiftSettings: strict),
     ]
 )

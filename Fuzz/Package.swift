@@ -24,9 +24,12 @@ let package = Package(
     name: "spillway-fuzz",
     dependencies: [.package(name: "spillway", path: "..")],
     targets: [
+        fuzzer("FuzzCacheFile", "SpillwayParts"),
         fuzzer("FuzzCaptureFile", "SpillwayParts"),
+        fuzzer("FuzzControlBlocks", "SpillwayParts"),
         fuzzer("FuzzFragments", "Fragments"),
         fuzzer("FuzzHeaders", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
+        fuzzer("FuzzReassembly", "SpillwayParts"),
     ]
 )

@@ -2,14 +2,18 @@
 #include "cmachine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // ---- memory -----------------------------------------------------------------------------------------------------
@@ -126,3 +130,36 @@ int spillway_accept(int socket) {
 
 int spillway_tcp_notsent_lowat(void) { return TCP_NOTSENT_LOWAT; }
 int spillway_tcp_user_timeout(void) { return TCP_USER_TIMEOUT; }
+
+// ---- files -------------------------------------------------------------------------------------------------------
+
+int spillway_rename_new(int from_directory, const char *from, int to_directory, const char *to) {
+    if (renameat2(from_directory, from, to_directory, to, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL) return -errno;
+    struct stat status;
+    if (fstatat(to_directory, to, &status, AT_SYMLINK_NOFOLLOW) == 0) return -EEXIST;
+    return renameat(from_directory, from, to_directory, to) == 0 ? 0 : -errno;
+}
+
+int spillway_open_at(int directory, const char *path, int flags, unsigned mode) {
+    int descriptor = openat(directory, path, flags, (mode_t)mode);
+    return descriptor >= 0 ? descriptor : -errno;
+}
+
+int spillway_reserve(int descriptor, long start, long length) {
+    return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, start, length) == 0 ? 0 : -errno;
+}
+
+// ---- crash points ------------------------------------------------------------------------------------------------
+
+int spillway_crash_armed = 0;
+static atomic_int crash_count = 0;
+
+void spillway_crash_arm(int point, int count) {
+    atomic_store(&crash_count, count);
+    spillway_crash_armed = point;
+}
+
+void spillway_crash_reached(void) {
+    if (atomic_fetch_sub(&crash_count, 1) == 1) kill(getpid(), SIGKILL);
+}

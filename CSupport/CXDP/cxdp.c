@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/un.h>
@@ -98,15 +99,35 @@ static inline int spillway_xdp_load_once(
         result->protocols = selects ? spillway_xdp_map(object, SPILLWAY_MAP_PROTOCOLS) : -1;
         // Until this descriptor is closed.
         result->errors = with_errors ? bpf_raw_tracepoint_open(NULL, bpf_program__fd(errors)) : -1;
+        const int needed[] = {
+            result->program, result->sockets, result->counts, result->own, result->addresses, result->station,
+            selects ? result->prefixes4 : 0, selects ? result->prefixes6 : 0, selects ? result->ports : 0,
+            selects ? result->protocols : 0,
+        };
+        for (size_t place = 0; place < sizeof needed / sizeof *needed; place++)
+            if (needed[place] < 0) status = -EMFILE;
+        if (status != 0) spillway_xdp_unload(result);
     }
     bpf_object__close(object);
     return status;
 }
 
+// Whether the process has too few descriptors left for what it takes to load a program. libbpf then looks in vain what the
+// kernel can do, and says that something is invalid.
+static _Bool spillway_xdp_lacks_descriptors(void) {
+    int taken[24];
+    size_t count = 0;
+    while (count < sizeof taken / sizeof *taken && (taken[count] = eventfd(0, EFD_CLOEXEC)) >= 0) count++;
+    const _Bool lacks = count < sizeof taken / sizeof *taken && errno == EMFILE;
+    while (count > 0) close(taken[--count]);
+    return lacks;
+}
+
 int spillway_xdp_load(const struct spillway_xdp_request *request, struct spillway_xdp_program *result) {
     libbpf_set_print(spillway_xdp_say_nothing);
-    // Without the tracepoint the rest works as well: it takes CAP_PERFMON and the kernel's BTF.
+    // Without the tracepoint the rest works as well: it takes the kernel's BTF.
     if (spillway_xdp_load_once(request, 1, result) == 0) return 0;
+    if (spillway_xdp_lacks_descriptors()) return EMFILE;
     return -spillway_xdp_load_once(request, 0, result);
 }
 
@@ -147,6 +168,13 @@ void spillway_xdp_detach(int link) {
     // Closing alone would leave it to the kernel when.
     bpf_link_detach(link);
     close(link);
+}
+
+_Bool spillway_xdp_is_attached(int link) {
+    struct bpf_link_info info;
+    memset(&info, 0, sizeof info);
+    uint32_t length = sizeof info;
+    return bpf_obj_get_info_by_fd(link, &info, &length) != 0 || info.xdp.ifindex != 0;
 }
 
 int spillway_xdp_query(int interface, struct spillway_xdp_present *present) {
@@ -190,6 +218,10 @@ int spillway_xdp_set_socket(int sockets, uint32_t queue, int socket) {
 }
 
 // ---- the socket --------------------------------------------------------------------------------------------------
+
+int spillway_xdp_socket(void) { return socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0); }
+
+int spillway_xdp_control_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
 
 int spillway_xdp_set_up(
     int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t fill, uint32_t receive) {
@@ -239,57 +271,72 @@ int spillway_xdp_is_zero_copy(int socket) {
 
 // ---- the interface -----------------------------------------------------------------------------------------------
 
-int spillway_xdp_flags(int socket, const char *name) {
-    struct ifreq request = {0};
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    return ioctl(socket, SIOCGIFFLAGS, &request) == 0 ? (unsigned short)request.ifr_flags : -errno;
+int spillway_xdp_ask(int socket, int interface, unsigned long question, struct ifreq *request) {
+    // The calls go by name, and an interface that is renamed under way keeps its index only. While the kernel renames it,
+    // which takes some milliseconds, there is neither name to be found.
+    for (int turn = 0; turn < 20; turn++) {
+        struct ifreq name = {.ifr_ifindex = interface};
+        if (ioctl(socket, SIOCGIFNAME, &name) != 0) return errno;
+        memcpy(request->ifr_name, name.ifr_name, IFNAMSIZ);
+        if (ioctl(socket, question, request) == 0) return 0;
+        if (errno != ENODEV) return errno;
+        usleep(5000);
+    }
+    return EAGAIN;
 }
 
-uint32_t spillway_xdp_queues(int socket, const char *name) {
+int spillway_xdp_flags(int socket, int interface) {
+    struct ifreq request = {0};
+    const int status = spillway_xdp_ask(socket, interface, SIOCGIFFLAGS, &request);
+    return status == 0 ? (unsigned short)request.ifr_flags : -status;
+}
+
+uint32_t spillway_xdp_queues(int socket, int interface, uint32_t *most) {
     struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-    struct ifreq request = {0};
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    request.ifr_data = (char *)&channels;
-    if (ioctl(socket, SIOCETHTOOL, &request) != 0) return 1;
-    const uint32_t queues = channels.rx_count + channels.combined_count;
-    return queues ? queues : 1;
+    struct ifreq request = {.ifr_data = (char *)&channels};
+    *most = 1;
+    if (spillway_xdp_ask(socket, interface, SIOCETHTOOL, &request) != 0) return 1;
+    const uint32_t now = channels.rx_count + channels.combined_count;
+    const uint32_t queues = now ? now : 1;
+    // Drivers have either kind, or some of both; more than this cannot be.
+    const uint32_t limit = channels.max_rx + channels.max_combined;
+    *most = limit > queues ? limit : queues;
+    return queues;
 }
 
-int spillway_xdp_mtu(int socket, const char *name) {
+int spillway_xdp_mtu(int socket, int interface) {
     struct ifreq request = {0};
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    return ioctl(socket, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : -errno;
+    const int status = spillway_xdp_ask(socket, interface, SIOCGIFMTU, &request);
+    return status == 0 ? request.ifr_mtu : -status;
 }
 
-int spillway_xdp_station(int socket, const char *name, struct spillway_station *station) {
+int spillway_xdp_station(int socket, int interface, struct spillway_station *station) {
     struct ifreq request = {0};
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    if (ioctl(socket, SIOCGIFHWADDR, &request) != 0) return -errno;
+    const int status = spillway_xdp_ask(socket, interface, SIOCGIFHWADDR, &request);
+    if (status != 0) return -status;
     memset(station, 0, sizeof *station);
     memcpy(station->address, request.ifr_hwaddr.sa_data, sizeof station->address);
     return request.ifr_hwaddr.sa_family;
 }
 
-static int spillway_xdp_flag_value(int socket, const char *name, struct ethtool_value *value) {
-    struct ifreq request = {0};
-    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
-    request.ifr_data = (char *)value;
-    return ioctl(socket, SIOCETHTOOL, &request) == 0 ? 0 : errno;
+static int spillway_xdp_flag_value(int socket, int interface, struct ethtool_value *value) {
+    struct ifreq request = {.ifr_data = (char *)value};
+    return spillway_xdp_ask(socket, interface, SIOCETHTOOL, &request);
 }
 
-int spillway_xdp_strips_tags(int socket, const char *name) {
+int spillway_xdp_strips_tags(int socket, int interface) {
     struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
-    const int status = spillway_xdp_flag_value(socket, name, &value);
+    const int status = spillway_xdp_flag_value(socket, interface, &value);
     return status ? -status : (value.data & ETH_FLAG_RXVLAN) != 0;
 }
 
-int spillway_xdp_strip_tags(int socket, const char *name, _Bool strips) {
+int spillway_xdp_strip_tags(int socket, int interface, _Bool strips) {
     struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS};
-    const int status = spillway_xdp_flag_value(socket, name, &value);
+    const int status = spillway_xdp_flag_value(socket, interface, &value);
     if (status) return status;
     value.cmd = ETHTOOL_SFLAGS;
     value.data = strips ? value.data | ETH_FLAG_RXVLAN : value.data & ~(uint32_t)ETH_FLAG_RXVLAN;
-    return spillway_xdp_flag_value(socket, name, &value);
+    return spillway_xdp_flag_value(socket, interface, &value);
 }
 
 int spillway_xdp_promiscuous(int interface) {

@@ -23,9 +23,10 @@ public struct PacketFilterError: Error, Sendable, Equatable, CustomStringConvert
     /// - Parameters:
     ///   - linkType: what the packets begin with.
     ///   - snapLength: bytes a packet has at most.
+    ///   - isOptimized: whether libpcap makes the program fast, which takes it long where the expression is.
     /// - Throws: what libpcap finds wrong with the expression, or that it cannot filter this link type.
     public init(
-        _ expression: String, linkType: LinkType, snapLength: Int = 262_144
+        _ expression: String, linkType: LinkType, snapLength: Int = 262_144, isOptimized: Bool = true
     ) throws(PacketFilterError) {
         func problem(_ reason: String) -> PacketFilterError {
             PacketFilterError(expression: expression, reason: reason)
@@ -39,7 +40,7 @@ public struct PacketFilterError: Error, Sendable, Equatable, CustomStringConvert
         var code = unsafe bpf_program()
         // The netmask, which only `ip broadcast` asks for, is unknown: nobody knows where a packet was
         // captured.
-        guard unsafe pcap_compile(handle, &code, expression, 1, bpf_u_int32.max) == 0 else {
+        guard unsafe pcap_compile(handle, &code, expression, isOptimized ? 1 : 0, bpf_u_int32.max) == 0 else {
             throw problem(unsafe String(cString: pcap_geterr(handle)))
         }
         defer { unsafe pcap_freecode(&code) }

@@ -196,9 +196,17 @@ extension PcapInterface {
     /// How the interface is now.
     public var condition: Condition {
         if name == "any" { return .up }
+        // It may have been renamed, and be without a name that can be found for a moment.
+        guard let name = Self.name(of: index) else { return .removed }
         let flags = unsafe spillway_interface_flags(descriptor, name)
-        guard flags >= 0, unsafe if_nametoindex(name) == index else { return .removed }
-        return flags & Int32(IFF_UP) != 0 ? .up : .down
+        return flags < 0 || flags & Int32(IFF_UP) != 0 ? .up : .down
+    }
+
+    /// Whether an interface leads back to this host.
+    public static func isLoopback(_ name: String) -> Bool {
+        let asking = OwnedDescriptor(socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
+        let flags = unsafe spillway_interface_flags(asking.number, name)
+        return flags >= 0 && flags & Int32(IFF_LOOPBACK) != 0
     }
 
     /// Why the capture failed; only after `hasFailed`.
@@ -218,9 +226,14 @@ extension PcapInterface {
         if name == "any" { return (name, 0) }
         // libpcap also opens other things than network interfaces, by name; they have no such index.
         let index = name.utf8.contains(0) ? 0 : unsafe if_nametoindex(name)
-        var own = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
-        guard index != 0, unsafe if_indextoname(index, &own) != nil else { return nil }
-        return (PcapHandle.text(own), index)
+        guard index != 0, let own = Self.name(of: index) else { return nil }
+        return (own, index)
+    }
+
+    /// The name an interface has now; nil if it is gone.
+    static func name(of index: UInt32) -> String? {
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        return unsafe if_indextoname(index, &name) == nil ? nil : PcapHandle.text(name)
     }
 
     /// The ring in whole blocks, no fewer than the two without which reading one would stop the other.

@@ -2,6 +2,7 @@ internal import CMachine
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import Transfer
 
 /// The path of a batch into a socket: chosen newest first, written from the segment, settled when acknowledged.
 extension Destination {
@@ -12,7 +13,7 @@ extension Destination {
     @_noLocks mutating func pump(_ index: inout BatchIndex, _ stream: StreamContext, now: UInt64) -> Int {
         var finished = 0
         var writes = 0
-        while isWritable, !isBroken, writes < 4 {
+        while isWritable, !isBroken, carries, writes < 4 {
             choose(&index, stream, now: now)
             guard !pieces.isEmpty else { return finished }
             finished += write(&index, now: now)
@@ -26,9 +27,11 @@ extension Destination {
     /// Chooses the next batches, by this destination's order, into the queue of pieces.
     @_noLocks private mutating func choose(_ index: inout BatchIndex, _ stream: StreamContext, now: UInt64) {
         guard pieces.isEmpty else { return }
-        scratchUsed = 0
+        (scratchUsed, controlUsed) = (0, 0)
+        inFlight.makeRoom()
         guard beginStream(stream) else { return }
         if now >= statisticsAt, !isClassic { appendStatistics(stream, now: now) }
+        if !gone.isEmpty { appendGone(stream) }
         var bytes = 0
         // One place is kept for the interfaces that a batch may need described first.
         while pieces.end < PieceQueue.capacity - 1, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
@@ -39,9 +42,7 @@ extension Destination {
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
             describeInterfaces(stream)
             index.take(slot, reference)
-            let note = PieceNote(
-                batch: reference, packets: index.pool.packets(reference), bytes: batch.count,
-                arrival: index.pool.lastArrival(reference))
+            let note = PieceNote(index.pool, reference, bytes: batch.count)
             unsentPackets -= UInt64(note.packets)
             if isClassic {
                 unsafe appendClassic(batch, note)
@@ -65,8 +66,9 @@ extension Destination {
             unsafe (control.base + 20).storeBytes(of: UInt32(linkType), as: UInt32.self)
             unsafe pieces.append(header: control.base, 24)
         } else {
-            guard stream.interfaces.count > 0 || stream.inputEnded else { return false }
-            unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count)
+            guard isAgreed || stream.interfaces.count > 0 || stream.inputEnded else { return false }
+            // Where there was a session, its section header came first.
+            if !isAgreed { unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count) }
             describeInterfaces(stream)
             unsafe pieces.append(header: stream.laneBlock.baseAddress!, stream.laneBlock.count)
         }
@@ -85,15 +87,33 @@ extension Destination {
 
     @_noLocks private mutating func appendStatistics(_ stream: StreamContext, now: UInt64) {
         statisticsAt = now &+ stream.limits.statisticsInterval
-        let count = unsafe stream.statistics.copy(to: control.base, capacity: control.byteCount, interfaces: described)
-        unsafe pieces.append(header: control.base, count)
+        let target = unsafe control.base + controlUsed
+        var count = unsafe stream.statistics.copy(
+            to: target, capacity: control.byteCount / 2, interfaces: described)
+        // Who has nothing to tell still says that it is alive.
+        if count == 0, isAgreed {
+            count = unsafe RangeBlockWriter(
+                ControlType.gone, run: stream.run, worker: 0, lane: 0, to: target, capacity: 72
+            ).finish()
+        }
+        controlUsed += count
+        unsafe pieces.append(header: target, count)
+    }
+
+    @_noLocks private mutating func appendGone(_ stream: StreamContext) {
+        let target = unsafe control.base + controlUsed
+        let count = unsafe gone.write(run: stream.run, to: target)
+        controlUsed += count
+        unsafe pieces.append(header: target, count)
     }
 
     /// Queues the statistics that end a stream, unless there is something else on its way. A classic stream whose link
     /// type never became known stays empty.
     @_noLocks mutating func endStream(_ stream: StreamContext, now: UInt64) {
         guard pieces.isEmpty else { return }
+        controlUsed = 0
         if beginStream(stream), !isClassic { appendStatistics(stream, now: now) }
+        if isAgreed { unsafe pieces.append(header: stream.endBlock.baseAddress!, stream.endBlock.count) }
         isEnded = true
     }
 
@@ -163,19 +183,33 @@ extension Destination {
         let position = written &- UInt64(truncatingIfNeeded: outstanding)
         guard position > acknowledged else { return 0 }
         acknowledged = position
+        // What a collector has taken into its kernel's memory is no progress yet.
+        guard !isAgreed else { return 0 }
         lastProgress = now
         var settled = 0
         while let entry = inFlight.popAcknowledged(upTo: position) {
-            if !entry.isOrphan { index.settle(slot, entry.reference) }
-            counters.add(.delivered, UInt64(entry.packets))
-            counters.add(.deliveredBytes, UInt64(entry.bytes))
-            if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
-            ages.delivered(arrival: entry.arrival, utc: utc)
+            deliver(entry, &index, utc: utc)
+            plainPackets += UInt64(entry.packets)
+            plainBytes += UInt64(entry.bytes)
             settled += 1
         }
         // Only a reader that takes batches is worth coming back to soon; one that closes at once is not.
         if settled > 0 { pause = 0 }
         return settled
+    }
+
+    /// A batch that was in flight has arrived.
+    @_noLocks mutating func deliver(_ entry: InFlight, _ index: inout BatchIndex, utc: UInt64) {
+        if !entry.isOrphan { index.settle(slot, entry.reference) }
+        countDelivered(entry.packets, bytes: Int(entry.bytes), arrival: entry.arrival, utc: utc)
+        if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
+    }
+
+    /// Counts a batch as delivered, however it became known.
+    @_noLocks mutating func countDelivered(_ packets: UInt32, bytes: Int, arrival: UInt64, utc: UInt64) {
+        counters.add(.delivered, UInt64(packets))
+        counters.add(.deliveredBytes, UInt64(bytes))
+        ages.delivered(arrival: arrival, utc: utc)
     }
 
     /// The connection is gone: what was not acknowledged is unsent again, unless its memory was taken meanwhile.
@@ -205,6 +239,9 @@ extension Destination {
         }
         (written, acknowledged, isBegun, described, isEnded) = (0, 0, false, 0, false)
         (isWritable, isBroken) = (false, false)
+        (greeting, mayGreetLate, plainPackets, plainBytes) = (.plain, false, 0, 0)
+        inbox.clear()
+        gone.clear()
     }
 
     /// Its segment is wanted: a batch that is half in the socket moves to the connection's own buffer.

@@ -28,6 +28,7 @@ struct Destination: ~Copyable {
     let nanoseconds: Bool
     let newestFirst: Bool
     let isGuest: Bool
+    let policy: AckPolicy
     var holds: Bool
     var state = LinkState.vacant
     var descriptor: Int32 = -1
@@ -46,6 +47,25 @@ struct Destination: ~Copyable {
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion
+    var controlUsed = 0
+    /// Acknowledgement: how far the greetings have come, whether there ever were any, what the other side has said.
+    var greeting = Greeting.plain
+    var hasGreeted = false
+    var inbox: Inbox
+    /// What came on a plain connection may still be the beginning of a greeting.
+    var mayGreetLate = false
+    var lastHeard: UInt64 = 0
+    /// What the other side must be told will not come.
+    var gone: GoneQueue
+    /// Delivered on the present plain connection, for a greeting that comes late.
+    var plainPackets: UInt64 = 0
+    var plainBytes: UInt64 = 0
+    /// The lane of its share; 0 where it gets everything.
+    var lane: UInt16 = 0
+    /// Since when it is down, where that matters; 0 while it is up.
+    var downSince: UInt64 = 0
+    /// The other side refused; it is not tried again soon.
+    var isRefused = false
     /// Monotonic times: last progress, next attempt, present pause, next statistics.
     var lastProgress: UInt64 = 0
     var retryAt: UInt64 = 0
@@ -66,6 +86,9 @@ struct Destination: ~Copyable {
         let inFlight = try InFlightQueue(capacity: limits.inFlightBatches)
         let scratch = try MemoryRegion(byteCount: limits.scratchBytes, pages: .off)
         let control = try MemoryRegion(byteCount: limits.controlBytes, pages: .off)
+        let listens = if case .none = what.ack { false } else { true }
+        let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
+        let gone = try GoneQueue()
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
         switch what.wire {
         case .pcapng: (isClassic, nanoseconds) = (false, false)
@@ -74,10 +97,26 @@ struct Destination: ~Copyable {
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
         holds = what.holds
+        policy = what.ack
         self.pieces = pieces
         self.inFlight = inFlight
+        self.inbox = inbox
+        self.gone = gone
         (self.scratch, self.control) = (scratch, control)
     }
+
+    /// Batches may be sent now.
+    var carries: Bool {
+        @_noLocks get {
+            switch greeting {
+            case .plain, .agreed: true
+            default: false
+            }
+        }
+    }
+
+    /// The collector acknowledges, not its TCP.
+    var isAgreed: Bool { @_noLocks get { if case .agreed = greeting { true } else { false } } }
 
     /// Nothing is chosen or in flight.
     var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty } }

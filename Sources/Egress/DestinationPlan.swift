@@ -1,5 +1,6 @@
 public import Machine
 internal import Pcapng
+internal import Transfer
 
 /// What a destination's stream looks like.
 public enum Wire: Sendable {
@@ -35,9 +36,15 @@ public struct DestinationPlan: Sendable {
     public var newestFirst: Bool
     /// Whether segments wait for it; so it is with files as input, where the reader waits.
     public var holds: Bool
+    /// Whether it is to acknowledge.
+    public var ack: AckPolicy
 
     /// A plan.
-    public init(name: String, address: String, outlet: Outlet, wire: Wire, newestFirst: Bool, holds: Bool) {
+    public init(
+        name: String, address: String, outlet: Outlet, wire: Wire, newestFirst: Bool, holds: Bool,
+        ack: AckPolicy = .none
+    ) {
+        self.ack = ack
         self.name = name
         self.address = address
         self.outlet = outlet
@@ -68,6 +75,12 @@ public struct EgressLimits: Sendable {
     public var retryFirst: UInt64 = 100_000_000
     /// Longest pause before connecting again.
     public var retryLongest: UInt64 = 5_000_000_000
+    /// Nanoseconds after which what is owed to a sharing destination that is down goes to others; 0 for never.
+    public var reassignAfter: UInt64 = 30_000_000_000
+    /// Nanoseconds to wait for a greeting that is not promised.
+    public var greetingTime = TransferLimit.greetingTime
+    /// Nanoseconds to wait for one that is, and for the proofs.
+    public var proofTime = TransferLimit.timeBeforeProof
     /// Largest batch, trailer included.
     public var maximumBatchBytes: Int
 
@@ -86,6 +99,6 @@ public struct EgressLimits: Sendable {
     /// Memory one connection takes, for the budget.
     public var bytesPerConnection: Int {
         scratchBytes + controlBytes + roundUp(inFlightBatches * InFlightQueue.entryBytes, 4096)
-            + roundUp(PieceQueue.byteCount, 4096) + 3 * 4096
+            + roundUp(PieceQueue.byteCount, 4096) + Inbox.capacity + GoneQueue.byteCount + 3 * 4096
     }
 }

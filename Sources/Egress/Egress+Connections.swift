@@ -81,6 +81,13 @@ extension Egress {
             let place = (0..<connectionCount).first {
                 unsafe connections[$0].plan == plan && connections[$0].state == .vacant
             }
+            guard isAllowed(descriptor) else {
+                setup.counters[plan].add(.refusedGuests)
+                let reader = (try? Endpoint.peer(of: descriptor)).map(\.description) ?? "unknown"
+                setup.log("\(setup.plans[plan].name): reader \(reader) is not allowed here (--allow)")
+                close(descriptor)
+                continue
+            }
             guard let place, !stream.inputEnded else {
                 setup.counters[plan].add(.refusedGuests)
                 setup.log("\(setup.plans[plan].name): all places for readers are taken, one was turned away")
@@ -89,6 +96,12 @@ extension Egress {
             }
             welcome(descriptor, place)
         }
+    }
+
+    private func isAllowed(_ descriptor: Int32) -> Bool {
+        if setup.allowed.isEmpty { return true }
+        guard let reader = try? Endpoint.peer(of: descriptor) else { return false }
+        return setup.allowed.contains { $0.contains(reader) }
     }
 
     /// A reader that cannot be accepted for want of descriptors or memory stays in the queue, and its listener would be
@@ -142,11 +155,15 @@ extension Egress {
             setup.log("\(plan.name): connected to \(plan.address)")
             unsafe destination.pointee.counters.add(.connects)
             if unsafe destination.pointee.wasUp { unsafe destination.pointee.counters.add(.reconnects) }
-            return up(place, now: now)
+            // On with the rest of this event: a collector may have greeted already.
+            up(place, now: now)
         }
         if events & EPOLLOUT.rawValue != 0 { unsafe destination.pointee.isWritable = true }
         if events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 { unsafe destination.pointee.isBroken = true }
-        if events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0 { listen(place) }
+        if events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0 {
+            if unsafe destination.pointee.listens { hear(place) } else { listen(place) }
+        }
+        if unsafe !talks[place].outgoing.isEmpty && destination.pointee.isWritable { flushTalk(place) }
     }
 
     private mutating func up(_ place: Int, now: UInt64) {
@@ -155,11 +172,12 @@ extension Egress {
         unsafe connections[place].wasUp = true
         unsafe connections[place].lastProgress = now
         unsafe connections[place].statisticsAt = now &+ setup.limits.statisticsInterval
+        beginGreeting(place, now: now)
     }
 
     /// Plain readers have nothing to say; what they send is thrown away, so that closing does not reset the connection.
     /// Only a little of it at a time: one that talks without end must not keep the others waiting.
-    private mutating func listen(_ place: Int) {
+    mutating func listen(_ place: Int) {
         var buffer = InlineArray<1024, UInt8>(repeating: 0)
         for _ in 0..<8 {
             var span = buffer.mutableSpan
@@ -183,18 +201,23 @@ extension Egress {
         let plan = unsafe setup.plans[destination.pointee.plan]
         // Where oldest are not lost, only somebody without progress has had a segment taken away.
         let cause: Counter = holdsBack ? .droppedUnreachable : .droppedEvicted
+        // A collector closes when it was told that there is nothing more.
+        let isOver = unsafe destination.pointee.isEnded && destination.pointee.inFlight.isEmpty
         unsafe destination.pointee.takeBack(&index, resends: !destination.pointee.isGuest, orphans: cause)
         closeSocket(place)
         if unsafe destination.pointee.isGuest { return dismiss(place) }
+        talks[place] = Talk()
         let first = unsafe destination.pointee.pause == 0
-        let pause =
+        var pause =
             unsafe first
             ? setup.limits.retryFirst : min(destination.pointee.pause &* 2, setup.limits.retryLongest)
+        if unsafe destination.pointee.isRefused { pause = setup.limits.retryLongest }
+        unsafe destination.pointee.isRefused = false
         unsafe destination.pointee.pause = pause
         // Jitter, so that many sensors do not come back to a collector in the same moment.
         unsafe destination.pointee.retryAt = now &+ pause / 2 &+ UInt64.random(in: 0...pause / 2)
         unsafe destination.pointee.state = .waiting
-        if first { setup.log("\(plan.name): \(error.map(\.description) ?? "connection lost"), trying again") }
+        if first, !isOver { setup.log("\(plan.name): \(error.map(\.description) ?? "connection lost"), trying again") }
     }
 
     /// A reader of a listener is gone: its place is free, and nothing is owed to it any more.

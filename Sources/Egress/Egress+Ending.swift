@@ -26,6 +26,7 @@ extension Egress {
                 unsafe connections[place].ages.sample(utc: now &+ utcOffset)
             }
         }
+        tendShares(now: now)
         publish()
         return isOver(now: now)
     }
@@ -48,7 +49,9 @@ extension Egress {
         switch unsafe destination.pointee.state {
         case .waiting where unsafe now >= destination.pointee.retryAt && destination.pointee.isWanted(stream, index):
             connect(place, now: now)
+        case .up where unsafe !destination.pointee.carries: tendGreeting(place, now: now)
         case .up where stream.inputEnded: finish(place, now: now)
+        case .up where unsafe destination.pointee.isSilent(now): retry(place, now: now, because: nil)
         case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
             unsafe destination.pointee.state = .finished
         default: break
@@ -72,6 +75,8 @@ extension Egress {
         guard unsafe index.isDrained(destination.pointee.slot), unsafe destination.pointee.pieces.isEmpty else {
             return
         }
+        // END says that all is acknowledged.
+        if unsafe destination.pointee.isAgreed, unsafe !destination.pointee.inFlight.isEmpty { return }
         if unsafe !destination.pointee.isEnded {
             unsafe destination.pointee.endStream(stream, now: now)
             _ = unsafe destination.pointee.pump(&index, stream, now: now)

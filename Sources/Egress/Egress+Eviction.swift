@@ -1,5 +1,6 @@
 internal import Machine
 internal import SegmentPool
+internal import Transfer
 
 /// Taking a segment away from everybody who still wants something in it.
 extension Egress {
@@ -12,7 +13,7 @@ extension Egress {
             let slot = unsafe destination.pointee.slot
             if index.isJoined(slot) {
                 unsafe destination.pointee.rescue(segment: segment, &index)
-                let lost = takeAway(slot, segment)
+                let lost = unsafe takeAway(destination, segment)
                 unsafe destination.pointee.unsentPackets -= lost
                 unsafe destination.pointee.counters.add(destination.pointee.holds ? reason : .droppedBehind, lost)
             }
@@ -25,6 +26,23 @@ extension Egress {
             unsafe files[place].counters.add(files[place].holds ? reason : .droppedBehind, lost)
             place += 1
         }
+    }
+
+    /// Takes a segment away from a connection; one that acknowledges is told what will not come.
+    @_noLocks private mutating func takeAway(_ destination: UnsafeMutablePointer<Destination>, _ segment: UInt32)
+        -> UInt64
+    {
+        var lost: UInt64 = 0
+        let pool = index.pool
+        let tells = unsafe destination.pointee.isAgreed
+        index.evict(unsafe destination.pointee.slot, from: segment) { reference, packets in
+            lost += UInt64(packets)
+            guard tells else { return }
+            unsafe destination.pointee.gone.append(
+                worker: pool.worker(reference), lane: pool.lane(reference), number: pool.number(reference),
+                reason: .dropped)
+        }
+        return lost
     }
 
     @_noLocks private mutating func takeAway(_ slot: Int, _ segment: UInt32) -> UInt64 {

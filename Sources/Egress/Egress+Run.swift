@@ -52,6 +52,7 @@ extension Egress {
             unsafe connections[place].state = .waiting
             unsafe connections[place].lastProgress = now
         }
+        assignLanes()
         for place in 0..<fileCount {
             unsafe index.join(files[place].slot, holds: files[place].holds)
             unsafe index.pin(files[place].slot)

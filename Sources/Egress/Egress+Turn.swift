@@ -31,15 +31,17 @@ extension Egress {
         var worker = 0
         var packets: UInt64 = 0
         var bytes: UInt64 = 0
-        let pool = index.pool
+        let (pool, shared, laneTaken) = (index.pool, shareCount > 0, laneCounts)
         while worker < workers {
             taken += index.takeIn(worker: worker, limit: 256) { reference, count in
                 packets += UInt64(count)
                 bytes += UInt64(unsafe pool.batch(reference).count)
+                if shared { laneTaken.add(pool.lane(reference), UInt64(count)) }
             }
             worker += 1
         }
         if packets > 0 { assign(packets, bytes) }
+        if shared { laneCounts.clear() }
         return taken
     }
 
@@ -47,8 +49,11 @@ extension Egress {
         var place = 0
         while place < connectionCount {
             if unsafe index.isJoined(connections[place].slot) {
-                unsafe connections[place].unsentPackets += packets
-                unsafe connections[place].counters.add(.assigned, packets)
+                // Who has a share gets the batches of its lane only.
+                let lane = unsafe connections[place].lane
+                let mine = lane == 0 ? packets : laneCounts[lane]
+                unsafe connections[place].unsentPackets += mine
+                unsafe connections[place].counters.add(.assigned, mine)
             }
             place += 1
         }

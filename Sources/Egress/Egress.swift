@@ -3,6 +3,7 @@ internal import Glibc
 public import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import Transfer
 
 /// The egress thread: takes batches in, sends them newest first to every destination, gives segments back.
 ///
@@ -33,6 +34,11 @@ internal import SegmentPool
     var restsUntil: UInt64 = 0
     /// Segments are still being touched.
     var poolGrows = true
+    /// Shares there are, and the packets that came in for each lane in the present turn.
+    let shareCount: Int
+    let laneCounts: LaneCounts
+    /// What greetings have said, by connection.
+    var talks: [Talk]
     /// Control-plane times (monotonic).
     var nextManaged: UInt64 = 0
     var nextStatistics: UInt64 = 0
@@ -53,6 +59,7 @@ internal import SegmentPool
         let freeRings = UnsafeMutablePointer<RingProducer<UInt32>>.allocate(capacity: workers)
         let stream = try StreamContext(setup)
         let fileScratch = try MemoryRegion(byteCount: setup.limits.controlBytes, pages: .off)
+        let laneCounts = try LaneCounts()
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { throw SystemError("epoll_create1") }
         var made = (connections: 0, files: 0, nulls: 0)
@@ -83,6 +90,8 @@ internal import SegmentPool
             rings(worker, ring.makeConsumer())
         }
         self.setup = setup
+        (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
+        talks = Array(repeating: Talk(), count: made.connections)
         self.fileScratch = fileScratch
         self.index = index
         self.stream = stream
@@ -113,7 +122,8 @@ extension StreamContext {
             statisticsInterval: setup.limits.statisticsInterval)
         unsafe self.init(
             limits: limits, interfaces: setup.interfaces, sectionHeader: try keep(setup.sectionHeader),
-            laneBlock: try keep(StreamBlocks.lane(0, kind: .live, run: setup.run, destination: "")),
+            laneBlock: try keep(setup.laneBlocks),
+            endBlock: try keep(End(.done).encoded()), run: setup.run,
             classicMicroseconds: try keep(ClassicPcap.header(.microseconds, linkType: 0)),
             classicNanoseconds: try keep(ClassicPcap.header(.nanoseconds, linkType: 0)),
             statistics: try StatisticsBlocks())

@@ -41,6 +41,12 @@ public struct EgressSetup: Sendable {
     public var limits: EgressLimits
     /// The run.
     public var run: RunIdentity
+    /// What the relay says of itself to collectors.
+    public var session: SessionIdentity
+    /// Set where the destinations that we connect to share the batches: one share for each of them, in the order of the plans.
+    public var shares = ShareBoard(shares: 0)
+    /// From where readers may connect; none for everywhere.
+    public var allowed: [Subnet] = []
     /// Interfaces met so far.
     public var interfaces: InterfaceView
     /// The section header every stream begins with.
@@ -73,7 +79,8 @@ public struct EgressSetup: Sendable {
     /// A setup from its parts.
     public init(
         pool: SegmentPool, workers: Int, plans: [DestinationPlan], counters: [Counters], limits: EgressLimits,
-        run: RunIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal, input: InputState,
+        run: RunIdentity, session: SessionIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal,
+        input: InputState,
         abort: StopFlag, stopReading: StopFlag, ready: StopFlag, ownTraffic: OwnTraffic, isFileInput: Bool,
         doze: UInt64 = 0, dropOldest: Bool, utcOffset: UInt64,
         statistics: @escaping @Sendable () -> [(interface: UInt32, bytes: [UInt8])],
@@ -81,6 +88,7 @@ public struct EgressSetup: Sendable {
     ) {
         (self.pool, self.workers, self.plans, self.counters) = (pool, workers, plans, counters)
         (self.limits, self.run, self.interfaces, self.sectionHeader) = (limits, run, interfaces, sectionHeader)
+        self.session = session
         (self.wake, self.input, self.abort, self.stopReading) = (wake, input, abort, stopReading)
         (self.ready, self.ownTraffic, self.isFileInput) = (ready, ownTraffic, isFileInput)
         (self.doze, self.dropOldest, self.utcOffset) = (doze, dropOldest, utcOffset)

@@ -1,23 +1,33 @@
 internal import Machine
 internal import SegmentPool
+internal import Transfer
 
 /// A batch that is in the socket and not acknowledged.
 struct InFlight: BitwiseCopyable {
     /// Position in the connection's stream right after its last byte.
     var end: UInt64
     var reference: BatchReference
+    /// Its identity within the run.
+    var number: UInt64
+    var worker: UInt16
+    var lane: UInt16
     var packets: UInt32
     var cut: UInt32
-    /// Its segment was taken away: it can still be delivered, but not sent again.
-    var isOrphan: Bool
     var bytes: UInt32
     /// Last arrival, for the age of what is delivered.
     var arrival: UInt64
+    /// Its segment was taken away: it can still be delivered, but not sent again.
+    var isOrphan: Bool
+    /// Acknowledged out of turn; nothing is to be done with it any more.
+    var isSettled = false
 
     /// A piece that was completely written, ending at this position.
     @_noLocks init(_ note: PieceNote, end: UInt64) {
         self.end = end
         reference = note.reference
+        number = note.number
+        worker = note.worker
+        lane = note.lane
         packets = note.packets
         cut = note.cut
         isOrphan = note.isOrphan
@@ -26,16 +36,19 @@ struct InFlight: BitwiseCopyable {
     }
 }
 
-/// What is in a connection's socket, first in, first out, in fixed memory.
+/// What is in a connection's socket, in fixed memory, in the order in which it was written. TCP acknowledges from the
+/// front; a collector acknowledges in any order.
 @safe struct InFlightQueue: ~Copyable {
     // Safe because the memory lives as long as the process and the indices stay within a power of two.
-    static let entryBytes = 48
+    static let entryBytes = 64
     private let entries: UnsafeMutablePointer<InFlight>
     private let mask: UInt64
     private var head: UInt64 = 0
     private var tail: UInt64 = 0
     private(set) var packets: UInt64 = 0
     private(set) var bytes: UInt64 = 0
+    /// Entries that are not settled.
+    private(set) var count = 0
 
     init(capacity: Int) throws(SystemError) {
         precondition(capacity & (capacity - 1) == 0 && MemoryLayout<InFlight>.stride <= Self.entryBytes)
@@ -44,15 +57,14 @@ struct InFlight: BitwiseCopyable {
         mask = UInt64(capacity - 1)
     }
 
-    var isEmpty: Bool { @_noLocks get { head == tail } }
-    var count: Int { @_noLocks get { Int(tail &- head) } }
-    var isFull: Bool { @_noLocks get { tail &- head > mask } }
+    var isEmpty: Bool { @_noLocks get { count == 0 } }
     /// Room for this many more.
     var room: Int { @_noLocks get { Int(mask &+ 1 &- (tail &- head)) } }
 
     @_noLocks mutating func append(_ entry: InFlight) {
         unsafe entries[Int(tail & mask)] = entry
         tail &+= 1
+        count += 1
         packets += UInt64(entry.packets)
         bytes += UInt64(entry.bytes)
     }
@@ -63,13 +75,60 @@ struct InFlight: BitwiseCopyable {
         return popFirst()
     }
 
+    /// The oldest that is not settled.
     @_noLocks mutating func popFirst() -> InFlight? {
+        trim()
         guard head != tail else { return nil }
         let entry = unsafe entries[Int(head & mask)]
         head &+= 1
+        forget(entry)
+        return entry
+    }
+
+    @_noLocks private mutating func forget(_ entry: InFlight) {
+        count -= 1
         packets -= UInt64(entry.packets)
         bytes -= UInt64(entry.bytes)
-        return entry
+    }
+
+    // ---- acknowledgement in any order ----------------------------------------------------------------------------
+
+    /// Where a search for what a block acknowledges begins.
+    var searchStart: UInt64 { @_noLocks get { head } }
+
+    /// Settles the next entry from `place` on that the block names; nil when there is no further one.
+    @_noLocks mutating func settleNext(from place: inout UInt64, _ block: RangeBlock) -> InFlight? {
+        while place != tail {
+            let entry = unsafe entries[Int(place & mask)]
+            place &+= 1
+            guard !entry.isSettled, entry.worker == block.worker, entry.lane == block.lane,
+                block.contains(entry.number)
+            else { continue }
+            unsafe entries[Int((place &- 1) & mask)].isSettled = true
+            forget(entry)
+            return entry
+        }
+        return nil
+    }
+
+    /// Lets go of settled entries at the front.
+    @_noLocks mutating func trim() {
+        while head != tail, unsafe entries[Int(head & mask)].isSettled { head &+= 1 }
+    }
+
+    /// Moves what is not settled together when the settled ones between take up the room.
+    @_noLocks mutating func makeRoom() {
+        guard room == 0, count <= Int(mask) / 2 else { return }
+        var (source, target) = (head, head)
+        while source != tail {
+            let entry = unsafe entries[Int(source & mask)]
+            if !entry.isSettled {
+                unsafe entries[Int(target & mask)] = entry
+                target &+= 1
+            }
+            source &+= 1
+        }
+        tail = target
     }
 
     /// The segment is taken away: its batches in the socket can no longer be sent again.

@@ -16,13 +16,20 @@ struct PieceNote: BitwiseCopyable {
     var cut: UInt32 = 0
     var bytes: UInt32
     var arrival: UInt64
+    /// Its identity within the run.
+    var number: UInt64 = 0
+    var worker: UInt16 = 0
+    var lane: UInt16 = 0
 
-    @_noLocks init(batch reference: BatchReference, packets: UInt32, bytes: Int, arrival: UInt64) {
+    @_noLocks init(_ pool: SegmentPool, _ reference: BatchReference, bytes: Int) {
         isBatch = true
         self.reference = reference
-        self.packets = packets
         self.bytes = UInt32(truncatingIfNeeded: bytes)
-        self.arrival = arrival
+        packets = pool.packets(reference)
+        arrival = pool.lastArrival(reference)
+        number = pool.number(reference)
+        worker = pool.worker(reference)
+        lane = pool.lane(reference)
     }
 
     /// A header.

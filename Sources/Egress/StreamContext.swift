@@ -9,6 +9,9 @@ internal import Pcapng
     let interfaces: InterfaceView
     let sectionHeader: UnsafeRawBufferPointer
     let laneBlock: UnsafeRawBufferPointer
+    /// END, code 0.
+    let endBlock: UnsafeRawBufferPointer
+    let run: RunIdentity
     let classicMicroseconds: UnsafeRawBufferPointer
     let classicNanoseconds: UnsafeRawBufferPointer
     let statistics: StatisticsBlocks

@@ -85,6 +85,8 @@ public struct Generator: ~Copyable {
         while Clock.monotonic() < deadline {
             try sendFirst()
             if kernel.state.sent > 0 { return true }
+            // No patience makes an interface take larger frames.
+            if kernel.state.error == EMSGSIZE { throw reason() }
             if signals.wait(nanoseconds: 20_000_000) { return false }
         }
         throw reason()
@@ -107,6 +109,12 @@ public struct Generator: ~Copyable {
                 link.name,
                 reason: "its peer, in another network namespace, takes no frames from XDP; run an XDP program on the "
                     + "peer, or switch on its GRO there ('ethtool -K PEER gro on')")
+        }
+        if let peer = link.peerName, helper == nil {
+            return .cannotTransmit(
+                link.name,
+                reason: "its peer \(peer) takes no frames from XDP, and has a program that is not in the driver; switch"
+                    + " on its GRO ('ethtool -K \(peer) gro on')")
         }
         let why = code == 0 ? "" : ": \(SystemError("redirect", code: code).reason)"
         return .cannotTransmit(link.name, reason: "the driver takes no frames from XDP\(why)")

@@ -31,6 +31,14 @@ struct Link {
         isPeerElsewhere = link.is_peer_elsewhere
     }
 
+    /// The name of the interface it is tied to, if that one is in this network namespace.
+    var peerName: String? {
+        guard let peer, !isPeerElsewhere else { return nil }
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        guard unsafe if_indextoname(peer, &name) != nil else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// Finds out why frames do not get out any more, if the interface is the cause.
     func check() throws(GeneratorError) {
         let link = try Self.ask(index, name)

@@ -10,10 +10,16 @@
     // Worker threads.
     case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
     case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
+    // What becomes of fragments, in the same threads.
+    case fragments, handedOn, fragmentDatagrams, fragmentBytes, reassemblyTime, longestReassembly
+    case atomicFragments, tinyFragments, duplicateFragments, overlappedDatagrams
+    case unassembledTimeout, unassembledOverlap, unassembledEnds, unassembledTooLarge, unassembledBadLength
+    case unassembledEmpty, unassembledCut, unassembledNested, unassembledHoles, unassembledTooMany
+    case unassembledTableFull, unassembledMemoryFull, unassembledCollision, unassembledBusy, unassembledEnd
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
-    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft
-    case cutForProfile, resent, connects, reconnects, refusedGuests
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedLateHello
+    case cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
     /// modules cannot make; a test holds that both agree.
@@ -35,7 +41,7 @@
         public let report: String
         /// The reason, for `dropped` and `filtered`.
         public let reason: String?
-        /// Metric name without the `spillway_` prefix and without `_total`.
+        /// Metric name without the `spillway_` prefix and without `_total`. What is shown in seconds is counted in nanoseconds.
         public let metric: String
         /// Whether it can also go down.
         public let isGauge: Bool
@@ -93,6 +99,52 @@
         case .batches: .count(.worker, "batches", "batches", "Batches closed")
         case .cutPackets:
             .count(.worker, "cut", "cut_packets", "Packets cut to the snapshot length, true length kept")
+        case .fragments:
+            .count(.worker, "fragments", "fragments", "Fragments of IP datagrams received, atomic ones not included")
+        case .handedOn:
+            .count(.worker, "handed_on", "handed_on_fragments", "Fragments given to the worker that owns the datagram")
+        case .fragmentDatagrams:
+            .gauge(.worker, "fragment_datagrams", "fragment_datagrams", "Unfinished datagrams in the fragment table")
+        case .fragmentBytes:
+            .gauge(.worker, "fragment_bytes", "fragment_bytes", "Fragment memory in use")
+        case .reassemblyTime:
+            .count(
+                .worker, "reassembly_ns", "reassembly_seconds",
+                "Time from the first fragment to the last of datagrams put together, in sum")
+        case .longestReassembly:
+            .gauge(
+                .worker, "longest_reassembly_ns", "longest_reassembly_seconds",
+                "Longest time a datagram took from the first fragment to the last")
+        case .atomicFragments:
+            .count(
+                .worker, "atomic_fragments", "atomic_fragments",
+                "IPv6 packets with a fragment header that are whole (RFC 6946), passed on as they came")
+        case .tinyFragments:
+            .count(
+                .worker, "tiny_fragments", "tiny_fragments",
+                "Fragments with others behind them that are too short for a transport header (RFC 1858)")
+        case .duplicateFragments:
+            .count(.worker, "duplicate_fragments", "duplicate_fragments", "Fragments that came twice, byte for byte")
+        case .overlappedDatagrams:
+            .count(
+                .worker, "overlapped_datagrams", "overlapped_datagrams",
+                "Datagrams put together by the policy although fragments overlapped")
+        case .unassembledTimeout: .unassembled("timeout", "The others did not come in --fragment-timeout")
+        case .unassembledOverlap: .unassembled("overlap", "Fragments of the datagram overlap (RFC 5722)")
+        case .unassembledEnds: .unassembled("ends", "Two fragments disagree on where the datagram ends")
+        case .unassembledTooLarge: .unassembled("too_large", "The datagram would be larger than 65535 bytes")
+        case .unassembledBadLength:
+            .unassembled("bad_length", "Not the last fragment, and its length is no multiple of 8")
+        case .unassembledEmpty: .unassembled("empty", "A fragment without data")
+        case .unassembledCut: .unassembled("cut", "The fragment was not captured whole")
+        case .unassembledNested: .unassembled("nested", "An IPv6 fragment header behind another one")
+        case .unassembledHoles: .unassembled("holes", "More pieces apart from each other than a datagram may have")
+        case .unassembledTooMany: .unassembled("too_many", "More fragments or duplicates than a datagram may have")
+        case .unassembledTableFull: .unassembled("table_full", "Oldest in a full table of datagrams")
+        case .unassembledMemoryFull: .unassembled("memory_full", "Oldest in full fragment memory")
+        case .unassembledCollision: .unassembled("collision", "Oldest of too many datagrams with one hash value")
+        case .unassembledBusy: .unassembled("busy", "The ring to the worker that owns the datagram was full")
+        case .unassembledEnd: .unassembled("end", "Unfinished when the run ended")
         case .carriedIn:
             .count(.destination, "carried_in", "carried_in_packets", "Owed to this destination when it joined")
         case .assigned: .count(.destination, "assigned", "assigned_packets", "Packets this destination is to get")
@@ -114,13 +166,18 @@
             .drop(.destination, "unreachable", "Owed only to destinations without progress while another waited")
         case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
         case .droppedLeft: .drop(.destination, "left", "A reader that holds nothing left before it had them")
+        case .droppedLateHello:
+            .drop(
+                .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")
         case .connects: .count(.destination, "connects", "connects", "Connections made")
         case .reconnects: .count(.destination, "reconnects", "reconnects", "Connections made after the first")
         case .refusedGuests:
-            .count(.destination, "refused", "refused_readers", "Readers turned away because all places were taken")
+            .count(.destination, "refused", "refused_readers", "Readers turned away: no place, or not allowed")
+        case .protocolErrors:
+            .count(.destination, "protocol_errors", "protocol_errors", "Connections a breach of the protocol ended")
         }
     }
 }
@@ -137,6 +194,13 @@ extension Counter.Entry {
     fileprivate static func drop(_ scope: Counter.Scope, _ reason: String, _ help: String) -> Self {
         let metric = scope == .destination ? "destination_dropped_packets" : "dropped_packets"
         return Self(scope: scope, report: "dropped", reason: reason, metric: metric, isGauge: false, help: help)
+    }
+
+    /// Fragments that left as they came, and why they did not become a part of a whole datagram.
+    fileprivate static func unassembled(_ reason: String, _ help: String) -> Self {
+        Self(
+            scope: .worker, report: "unassembled", reason: reason, metric: "unassembled_packets", isGauge: false,
+            help: help)
     }
 
     /// A figure of the kernel's about an AF_XDP socket, by the kernel's name (XDP_STATISTICS).

@@ -87,9 +87,11 @@ public struct CounterSnapshot: Sendable, Equatable {
         set { values[counter.index] = newValue }
     }
 
-    /// The sums of two snapshots.
+    /// The sums of two snapshots; of the longest times the longer one.
     public static func + (left: Self, right: Self) -> Self {
-        Self(values: zip(left.values, right.values).map { $0 &+ $1 })
+        var sum = Self(values: zip(left.values, right.values).map { $0 &+ $1 })
+        sum[.longestReassembly] = max(left[.longestReassembly], right[.longestReassembly])
+        return sum
     }
 
     /// The sum of all counters of one scope and report name, for example everything `dropped` by workers.

@@ -10,7 +10,12 @@ public enum Order: String, Sendable, CaseIterable {
     case oldestFirst = "oldest-first"
 }
 
-/// One `--to`: `HOST:PORT[,name=N][,wire=W][,order=O]`, or `null[,name=N]`.
+/// Whether a destination is to acknowledge what it gets.
+public enum Acknowledgement: String, Sendable, CaseIterable {
+    case auto, required, none
+}
+
+/// One `--to`: `HOST:PORT[,name=N][,wire=W][,order=O][,ack=A]`, or `null[,name=N]`.
 public struct Destination: Sendable, Equatable {
     /// Where to connect; nil counts and discards.
     public let address: Address?
@@ -20,13 +25,15 @@ public struct Destination: Sendable, Equatable {
     public let wire: Wire
     /// The order of batches; nil for what is usual with `wire`.
     public let order: Order?
+    /// Whether it is to acknowledge; nil for what is usual with `wire`.
+    public let ack: Acknowledgement?
 
     /// Parses one destination; the error is a sentence about what is wrong with it.
     init(parsing text: String) throws(SpecificationError) {
         let specification = try Specification(text)
         if specification.target == "null" {
             let name = try specification.values(of: ["name"])["name"]
-            (address, wire, order) = (nil, .pcapng, nil)
+            (address, wire, order, ack) = (nil, .pcapng, nil, nil)
             self.name = try Self.checked(name) ?? "null"
             return
         }
@@ -35,11 +42,17 @@ public struct Destination: Sendable, Equatable {
                 "'\(specification.target)' is no address; write HOST:PORT, such as 192.0.2.7:57012 or "
                     + "[2001:db8::7]:57012, or null")
         }
-        let values = try specification.values(of: ["name", "wire", "order"])
+        let values = try specification.values(of: ["name", "wire", "order", "ack"])
         self.address = address
         name = try Self.checked(values["name"]) ?? address.description
         wire = try choice("wire", values) ?? .pcapng
         order = try choice("order", values)
+        ack = try choice("ack", values)
+        if wire != .pcapng, let ack, ack != .none {
+            throw SpecificationError(
+                "wire=\(wire.rawValue) and ack=\(ack.rawValue): readers of classic pcap cannot acknowledge; leave ack out"
+            )
+        }
     }
 
     private static func checked(_ name: String?) throws(SpecificationError) -> String? {

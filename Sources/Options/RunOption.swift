@@ -3,6 +3,10 @@
 public enum RunOption: String, CommandOption {
     case interface, read
     case name, to, listen, write, distribute
+    case reassignAfter = "reassign-after"
+    case ackWindow = "ack-window"
+    case tokenFile = "token-file"
+    case allow
     case filter, snaplen, count, duration, pace, capture, tap
     case busyPoll = "busy-poll"
     case memory
@@ -16,7 +20,9 @@ public enum RunOption: String, CommandOption {
     case batchSize = "batch-size"
     case batchTime = "batch-time"
     case batchPackets = "batch-packets"
-    case reassemble
+    case reassemble, overlap
+    case fragmentTimeout = "fragment-timeout"
+    case fragmentMemory = "fragment-memory"
     case onFull = "on-full"
     case drainTimeout = "drain-timeout"
     case metrics, report
@@ -24,7 +30,7 @@ public enum RunOption: String, CommandOption {
     /// Whether it may be given several times; a list in the configuration file, separated by blanks in the environment.
     public var isRepeatable: Bool {
         switch self {
-        case .interface, .read, .to, .listen: true
+        case .interface, .read, .to, .listen, .allow: true
         default: false
         }
     }

@@ -31,6 +31,12 @@ public struct RunOptions: Sendable {
         case mirror
     }
 
+    /// Who gets what.
+    public enum Distribution: String, Sendable, CaseIterable {
+        case replicate
+        case roundRobin = "round-robin"
+    }
+
     /// The rung of the capture ladder.
     public enum Capture: String, Sendable, CaseIterable {
         case auto
@@ -52,6 +58,19 @@ public struct RunOptions: Sendable {
     public enum OnFull: String, Sendable, CaseIterable {
         case dropOldest = "drop-oldest"
         case dropNewest = "drop-newest"
+    }
+
+    /// Whether fragments are put together.
+    public enum Reassembly: String, Sendable, CaseIterable {
+        case on
+        case off
+    }
+
+    /// What becomes of datagrams whose fragments overlap.
+    public enum Overlap: String, Sendable, CaseIterable {
+        case drop, first, last, bsd
+        case bsdRight = "bsd-right"
+        case linux, windows, solaris
     }
 
     /// The placement of threads, in ascending CPU numbers.
@@ -76,6 +95,16 @@ public struct RunOptions: Sendable {
     public var destinations: [Destination]
     /// Where readers connect.
     public var listeners: [Listener]
+    /// Who gets what.
+    public var distribute: Distribution?
+    /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
+    public var reassignAfter: UInt64?
+    /// Bytes written and not acknowledged, per destination.
+    public var ackWindow: Int?
+    /// The file with the token shared with collectors.
+    public var tokenFile: String?
+    /// Addresses from which readers may connect, as they were written; none for all.
+    public var allow: [String]
     /// One capture file in capture order; `-` is standard output.
     public var write: String?
     /// A filter in libpcap's language.
@@ -108,6 +137,14 @@ public struct RunOptions: Sendable {
     public var batchTime: UInt64?
     /// Packets of a batch at most.
     public var batchPackets: UInt32?
+    /// Whether fragments are put together.
+    public var reassemble: Reassembly?
+    /// What becomes of datagrams whose fragments overlap.
+    public var overlap: Overlap?
+    /// Nanoseconds a fragment waits for the others of its datagram.
+    public var fragmentTimeout: UInt64?
+    /// Bytes for fragments that wait.
+    public var fragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull: OnFull?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
@@ -125,6 +162,11 @@ public struct RunOptions: Sendable {
         name = try settings.name ?? Values.name(from: hostName)
         destinations = try settings.destinations()
         listeners = try settings.listeners()
+        distribute = try settings.choice(.distribute)
+        reassignAfter = try settings.time(.reassignAfter, least: 0)
+        ackWindow = try settings.size(.ackWindow, 64 << 10...1 << 30)
+        tokenFile = try settings.plainPath(.tokenFile)
+        allow = try settings.allowedAddresses()
         write = try settings.path(.write)
         filter = settings.last(.filter)?.text
         snapLength = try settings.snapLength()
@@ -141,12 +183,14 @@ public struct RunOptions: Sendable {
         batchSize = try settings.size(.batchSize, 256...(segmentSize ?? 2 << 20))
         batchTime = try settings.time(.batchTime, least: 1)
         batchPackets = try settings.count(.batchPackets, 1...UInt64(UInt32.max)).map(UInt32.init)
+        reassemble = try settings.choice(.reassemble)
+        overlap = try settings.choice(.overlap)
+        fragmentTimeout = try settings.time(.fragmentTimeout, least: 1)
+        fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
         onFull = try settings.choice(.onFull)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
-        try settings.checkOnlyValue(.distribute, "replicate")
-        try settings.checkOnlyValue(.reassemble, "off")
         try checkTogether(settings)
     }
 
@@ -178,6 +222,15 @@ public struct RunOptions: Sendable {
                 guard let output, output.text != "-", files.contains(output.text) else { continue }
                 throw OptionError("\(output.quotation): this file is also read; write to another one")
             }
+        }
+        if let how = settings.last(.distribute), distribute == .roundRobin,
+            destinations.allSatisfy({ $0.address == nil })
+        {
+            throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
+        }
+        if let allow = settings.last(.allow), listeners.isEmpty, allow.origin == .commandLine {
+            throw OptionError(
+                "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
         }
         try checkInputKind(settings)
         try checkTap(settings)

@@ -10,7 +10,8 @@ extension LayeredSettings {
     }
 
     func size(_ option: Option, _ range: ClosedRange<Int>) throws(OptionError) -> Int? {
-        let bounds = range.upperBound == Int.max ? "" : ", from \(range.lowerBound) to \(range.upperBound) bytes"
+        let least = range.lowerBound > 1 ? ", at least \(range.lowerBound) bytes" : ""
+        let bounds = range.upperBound == Int.max ? least : ", from \(range.lowerBound) to \(range.upperBound) bytes"
         return try value(option, "a size such as 512M (bytes, or K, M, G, T: powers of 1024)\(bounds)") { text in
             Values.size(text).flatMap { range.contains($0) ? $0 : nil }
         }
@@ -48,6 +49,10 @@ extension LayeredSettings {
 
     func path(_ option: Option) throws(OptionError) -> String? {
         try value(option, "the path of a file, or - for standard output") { isPath($0) ? $0 : nil }
+    }
+
+    func plainPath(_ option: Option) throws(OptionError) -> String? {
+        try value(option, "the path of a file") { isPath($0) && $0 != "-" ? $0 : nil }
     }
 
     func address(_ option: Option) throws(OptionError) -> Address? {
@@ -133,6 +138,17 @@ extension Settings {
             throw OptionError("-r -: there twice; standard input can be read once")
         }
         return files.map(\.text)
+    }
+
+    /// Addresses and ranges of them by their letters; what they mean is checked where they are used.
+    func allowedAddresses() throws(OptionError) -> [String] {
+        try all(.allow).map { setting throws(OptionError) in
+            let letters = setting.text.allSatisfy { $0.isASCII && ($0.isHexDigit || ".:/".contains($0)) }
+            guard letters, setting.text.contains(where: { ".:".contains($0) }) else {
+                throw OptionError("\(setting.quotation): write an address, or ADDRESS/BITS such as 192.0.2.0/24")
+            }
+            return setting.text
+        }
     }
 
     func destinations() throws(OptionError) -> [Destination] {

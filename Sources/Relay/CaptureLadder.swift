@@ -18,11 +18,12 @@ enum CaptureLadder {
     ) throws(RelayError) -> Choice {
         let rung = XDPRung(options.capture)
         if options.capture == .afPacket { return try packets(name, queues, "as asked for") }
+        if name == "any" { return try packets(name, queues, "because AF_XDP captures from one interface") }
         if options.tap == .mirror {
             return try packets(name, queues, "because a mirror leaves everything to the stack")
         }
-        if options.tap == nil, DefaultRoute.isCarried(by: name) {
-            let reason = "it carries the default route, and AF_XDP would take everything from the stack"
+        if options.tap == nil, let use = use(of: name) {
+            let reason = "it \(use), and AF_XDP would take everything from the stack"
             if rung != nil || queues != nil {
                 throw RelayError(.usage, "-i \(name): \(reason); if you mean that, say --tap consume")
             }
@@ -41,9 +42,15 @@ enum CaptureLadder {
         }
     }
 
+    /// What the host needs an interface for, if it is plain that it does.
+    private static func use(of name: String) -> String? {
+        if PcapInterface.isLoopback(name) { return "is the loopback interface, which programs of this host talk over" }
+        return DefaultRoute.isCarried(by: name) ? "carries the default route" : nil
+    }
+
     private static func canStepDown(_ error: XDPError) -> Bool {
         switch error {
-        case .noSuchInterface, .isDown, .isClaimed, .removed, .noSuchQueue: false
+        case .noSuchInterface, .isDown, .isClaimed, .removed, .detached, .noSuchQueue: false
         case .notEthernet, .notPermitted, .foreignProgram, .refused: true
         }
     }
@@ -68,23 +75,26 @@ enum CaptureLadder {
             socket.filter.map { "the stack sees all that does not match \"\($0.expression)\"" }
             ?? "the stack sees only its own neighbours and our connections"
         return ["capture on \(socket.name): \(socket.rung.rawValue), queues \(numbers), \(large), \(clock); \(rest)"]
-            + troubles(socket)
     }
 
-    /// What is not as good as it could be.
-    private static func troubles(_ socket: XDPInterface) -> [String] {
+    /// Sets what the interface keeps after the process; says what is not as good as it could be.
+    static func prepare(_ socket: XDPInterface) -> [String] {
+        let troubles = socket.prepare()
         var lines: [String] = []
-        if socket.losesTags {
+        if !troubles.leftChanged.isEmpty {
+            lines.append("set back what a killed run had left changed: " + troubles.leftChanged.joined(separator: ", "))
+        }
+        if troubles.losesTags {
             lines.append("the card takes VLAN tags out of frames and cannot be told not to; they are lost")
         }
         if !socket.seesErrors {
             lines.append(
-                "redirects that fail cannot be seen (CAP_PERFMON, kernel with BTF): they count as dropped{unexplained}")
+                "redirects that fail cannot be seen (it takes a kernel with BTF): they count as dropped{unexplained}")
         }
-        if !socket.interruptProblems.isEmpty {
+        if !troubles.interruptProblems.isEmpty {
             lines.append(
                 "busy polling works worse, because interrupts go on: "
-                    + socket.interruptProblems.joined(separator: ", "))
+                    + troubles.interruptProblems.joined(separator: ", "))
         }
         return lines.map { "\(socket.name): \($0)" }
     }

@@ -50,7 +50,7 @@ struct FileReader: ~Copyable {
         for path in paths where !stops.isSet {
             do throws(RelayError) { try read(path) } catch { problems.append(error) }
         }
-        sink.finish()
+        sink.finish(stops)
         counters.publish()
         return problems
     }
@@ -129,6 +129,7 @@ struct FileReader: ~Copyable {
                 sink.pause()
                 while unsafe poll(&descriptor, 1, 50) == 0 {
                     if stops.isSet { return }
+                    sink.pause()
                 }
             }
         }

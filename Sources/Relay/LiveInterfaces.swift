@@ -49,7 +49,7 @@ internal import Synchronization
     private static func selection(_ options: RelayOptions) throws(RelayError) -> SelectiveFilter? {
         guard options.isLive, options.tap == .selective, let filter = options.filter else { return nil }
         do throws(PacketFilterError) {
-            _ = try PacketFilter(filter, linkType: .ethernet)
+            _ = try PacketFilter(filter, linkType: .ethernet, isOptimized: false)
         } catch {
             throw RelayError(.usage, "-f: \(error)")
         }
@@ -87,6 +87,12 @@ internal import Synchronization
 
     /// The AF_XDP sockets at this place, if it has any.
     func socket(_ place: Int) -> XDPInterface? { sockets[place] }
+
+    /// Sets on the interfaces what they keep after the process. Call it once signals do not end the process any more: whatever
+    /// ends the run from then on sets it back.
+    func prepare() {
+        for case let socket? in sockets { lines += CaptureLadder.prepare(socket) }
+    }
 
     /// Has the programs leave our own connections to the kernel.
     func feed(from own: OwnTraffic) {

@@ -52,7 +52,7 @@ internal import Machine
 
     private mutating func end(_ problem: RelayError?) -> RelayError? {
         account()
-        unsafe path.pointee.sink.finish()
+        unsafe path.pointee.sink.finish(stops)
         return problem
     }
 

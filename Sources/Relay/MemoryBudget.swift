@@ -37,26 +37,8 @@ struct MemoryBudget {
 
     init(
         options: RelayOptions, lanes: [Placement.Lane], interfaces: LiveInterfaces, plans: [DestinationPlan],
-        limits: EgressLimits
+        limits: EgressLimits, fragments: FragmentPlan
     ) throws(RelayError) {
-        let pipelined = lanes.count { !$0.isMerged }
-        var terms: [Term] = []
-        func add(_ bytes: Int, _ reason: String) {
-            if bytes > 0 { terms.append(Term(bytes: bytes, reason: reason)) }
-        }
-        let live = interfaces.lanes.count { $0.queue == nil }
-        let ring = PcapInterface.byteCount(ringBytes: Self.kernelRingBytes)
-        add(live * ring, "receive rings shared with the kernel, \(live) x \(Size.text(ring))")
-        for (place, name) in interfaces.names.enumerated() {
-            let queues = interfaces.lanes.count { $0.interface == place && $0.queue != nil }
-            let memory = XDPQueue.byteCount(Self.sizes(queues: max(queues, 1), options))
-            add(queues * memory, "AF_XDP frames and rings of \(name), \(queues) x \(Size.text(memory))")
-        }
-        add(interfaces.lanes.isEmpty ? CaptureFile.bufferBytes : 0, "buffer of the capture file being read")
-        add(pipelined * Self.ringBytes, "fast rings, \(pipelined) x \(Self.ringBytes >> 20) MiB")
-        add(InterfaceRegistry.byteCount + InterfaceMap.byteCount, "interface descriptions of the run")
-        add(OwnTraffic.byteCount, "addresses of our own connections")
-        add(EgressSetup.byteCount(plans, limits), "buffers of all connections, the readers' places included")
         let slots = max(EgressSetup.slotCount(plans, limits), 1)
         guard slots <= BatchIndex.maximumSlots else {
             throw RelayError(
@@ -64,21 +46,71 @@ struct MemoryBudget {
                 "--to, --listen and -w need places for \(slots) destinations; a run has \(BatchIndex.maximumSlots)"
                     + " (each --listen takes \(limits.guestsPerListener), for its readers)")
         }
+        func others(_ options: RelayOptions, _ fragments: FragmentPlan) -> [Term] {
+            Self.terms(options, lanes, interfaces, fragments)
+                + [
+                    Term(
+                        bytes: EgressSetup.byteCount(plans, limits),
+                        reason: "buffers of all connections, the readers' places included"),
+                    Term(
+                        bytes: BatchIndex.fixedBytes(slots: slots, workers: lanes.count),
+                        reason: "lists of the newest-first index"),
+                ]
+        }
+        let terms = others(options, fragments)
         let index = BatchIndex.bytesPerSegment(segmentBytes: options.segmentSize, slots: slots)
-        add(BatchIndex.fixedBytes(slots: slots, workers: lanes.count), "lists of the newest-first index")
-        let rest = options.memory - terms.reduce(0) { $0 + $1.bytes }
-        segments = max(0, rest / (options.segmentSize + index))
+        segments = max(0, (options.memory - Self.sum(terms)) / (options.segmentSize + index))
         let needed = lanes.count * BatchIndex.segmentsPerWorker + 2
         guard segments >= needed else {
-            let least = options.memory - rest + needed * (options.segmentSize + index)
+            // More memory means more for some of the others, too, so that enough is found step by step.
+            var asked = options
+            var least = 0
+            repeat {
+                asked.memory = max(least, options.memory)
+                let plan = try FragmentPlan(options: asked, lanes: lanes.count, interfaces: interfaces)
+                least = Self.sum(others(asked, plan)) + needed * (options.segmentSize + index)
+            } while least > asked.memory
             throw RelayError(
                 .usage,
-                "--memory \(Size.text(options.memory)) is too small: this run needs at least \(Size.roundedUp(least))"
+                "--memory \(Size.text(options.memory)) is too small: this run needs at least \(Size.roundedUp(asked.memory))"
                     + " (\(needed) segments of \(Size.text(options.segmentSize)) and everything else)")
         }
-        add(segments * index, "newest-first index over the segments, \(slots) destinations at once")
-        add(segments * options.segmentSize, "\(segments) segments of \(Size.text(options.segmentSize))")
-        self.terms = terms
+        self.terms =
+            terms + [
+                Term(
+                    bytes: segments * index,
+                    reason: "newest-first index over the segments, \(slots) destinations at once"),
+                Term(
+                    bytes: segments * options.segmentSize,
+                    reason: "\(segments) segments of \(Size.text(options.segmentSize))"),
+            ]
+    }
+
+    private static func sum(_ terms: [Term]) -> Int { terms.reduce(0) { $0 + $1.bytes } }
+
+    /// What capture and workers take beside segments. Some of it grows with `--memory`.
+    private static func terms(
+        _ options: RelayOptions, _ lanes: [Placement.Lane], _ interfaces: LiveInterfaces, _ fragments: FragmentPlan
+    ) -> [Term] {
+        var terms: [Term] = []
+        func add(_ bytes: Int, _ reason: String) {
+            if bytes > 0 { terms.append(Term(bytes: bytes, reason: reason)) }
+        }
+        let pipelined = lanes.count { !$0.isMerged }
+        let live = interfaces.lanes.count { $0.queue == nil }
+        let ring = PcapInterface.byteCount(ringBytes: kernelRingBytes)
+        add(live * ring, "receive rings shared with the kernel, \(live) x \(Size.text(ring))")
+        for (place, name) in interfaces.names.enumerated() {
+            let queues = interfaces.lanes.count { $0.interface == place && $0.queue != nil }
+            let memory = XDPQueue.byteCount(sizes(queues: max(queues, 1), options))
+            add(queues * memory, "AF_XDP frames and rings of \(name), \(queues) x \(Size.text(memory))")
+        }
+        add(interfaces.lanes.isEmpty ? CaptureFile.bufferBytes : 0, "buffer of the capture file being read")
+        add(pipelined * ringBytes, "fast rings, \(pipelined) x \(ringBytes >> 20) MiB")
+        terms += fragments.terms(lanes: lanes.count)
+        add(InterfaceRegistry.byteCount + InterfaceMap.byteCount, "interface descriptions of the run")
+        add(OwnTraffic.byteCount, "addresses of our own connections")
+        return terms
     }
 
     /// The sum, one line per term.

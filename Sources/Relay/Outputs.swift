@@ -11,14 +11,18 @@ struct Outputs {
 
     init(_ options: RelayOptions, own: OwnTraffic) throws(RelayError) {
         isListenOnly = options.destinations.isEmpty && options.outputFile == nil
-        for destination in options.destinations { plans.append(try Self.plan(destination)) }
+        for destination in options.destinations {
+            plans.append(try Self.plan(destination, hasToken: options.tokenFile != nil))
+        }
         for listener in options.listeners {
             plans.append(try Self.plan(listener, holds: !options.isLive && isListenOnly, own: own))
         }
         if let path = options.outputFile { plans.append(try Self.plan(file: path, holds: !options.isLive)) }
     }
 
-    private static func plan(_ destination: RelayOptions.Destination) throws(RelayError) -> DestinationPlan {
+    private static func plan(
+        _ destination: RelayOptions.Destination, hasToken: Bool
+    ) throws(RelayError) -> DestinationPlan {
         var outlet = Outlet.null
         if let address = destination.address {
             do throws(ResolutionError) {
@@ -29,7 +33,8 @@ struct Outputs {
         }
         return DestinationPlan(
             name: destination.name, address: destination.address?.description ?? "null", outlet: outlet,
-            wire: Wire(destination.wire), newestFirst: destination.order == .newestFirst, holds: true)
+            wire: Wire(destination.wire), newestFirst: destination.order == .newestFirst, holds: true,
+            ack: AckPolicy(destination.ack, hasToken: hasToken))
     }
 
     private static func plan(
@@ -74,6 +79,17 @@ extension RelayError {
     init(_ error: SystemError, option: String) {
         let denied = error.code == EACCES || error.code == EPERM
         self.init(denied ? .notPermitted : .kernel, "\(option) \(error)")
+    }
+}
+
+extension AckPolicy {
+    /// What was asked for; a token asks for a proof, so that without a greeting nothing is sent.
+    init(_ ack: RelayOptions.Acknowledgement, hasToken: Bool) {
+        switch ack {
+        case .none: self = .none
+        case .auto: self = hasToken ? .required : .auto
+        case .required: self = .required
+        }
     }
 }
 

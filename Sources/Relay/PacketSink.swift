@@ -1,4 +1,3 @@
-internal import CMachine
 internal import Machine
 
 /// Where a capture thread puts packets: straight into the worker when both share a thread, otherwise into the fast ring.
@@ -6,9 +5,6 @@ internal import Machine
     // Safe because exactly one of the two pointers is set, and what it leads to is owned by this sink's thread.
     private let worker: UnsafeMutablePointer<Worker>?
     private let ring: UnsafeMutablePointer<ByteRingProducer>?
-
-    /// Bytes before a packet in the ring.
-    static var headerBytes: Int { @_noLocks get { 24 } }
 
     /// Run to completion: capture and worker are one thread.
     init(worker: UnsafeMutablePointer<Worker>) {
@@ -30,13 +26,9 @@ internal import Machine
     /// Puts one packet; false if there is no room for it.
     @_noLocks @inline(__always) mutating func put(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
         if let worker = unsafe worker { return unsafe worker.pointee.take(packet, bytes) }
-        let length = roundUp(Self.headerBytes + Int(packet.captured), 8)
+        let length = packet.entryByteCount
         guard let target = unsafe ring!.pointee.reserve(length) else { return false }
-        unsafe target.storeBytes(of: packet.time, as: UInt64.self)
-        unsafe (target + 8).storeBytes(of: packet.interface, as: UInt32.self)
-        unsafe (target + 12).storeBytes(of: packet.captured, as: UInt32.self)
-        unsafe (target + 16).storeBytes(of: packet.original, as: UInt32.self)
-        unsafe spillway_copy(target + 24, bytes, Int(packet.captured))
+        unsafe packet.write(to: target, bytes)
         unsafe ring!.pointee.commit(length)
         return true
     }
@@ -51,8 +43,21 @@ internal import Machine
         if let worker = unsafe worker { unsafe worker.pointee.pause() } else { endBurst() }
     }
 
-    /// The input is over. In a pipeline the worker finds out by itself.
-    @_noLocks mutating func finish() {
-        if let worker = unsafe worker { unsafe worker.pointee.finish() } else { endBurst() }
+    /// The input is over. In a pipeline the worker finds out by itself; otherwise this waits until there is room for what
+    /// is left, or waiting is in vain.
+    @_noLocks mutating func finish(_ stops: StopFlags) {
+        guard let worker = unsafe worker else { return endBurst() }
+        while unsafe !worker.pointee.finish() {
+            if stops.idle.isSet || stops.abort.isSet { unsafe worker.pointee.stopWaiting() }
+            Clock.sleep(nanoseconds: 50_000)
+        }
+    }
+
+    /// How long a capture thread may sleep while nothing comes: briefly, if fragments may come from other workers.
+    var longestSleep: Int32 {
+        @_noLocks get {
+            guard let worker = unsafe worker else { return 100 }
+            return unsafe worker.pointee.exchange.workers > 1 ? 1 : 100
+        }
     }
 }

@@ -12,6 +12,7 @@ public enum Relay {
         // nobody reads yet may hold it up for long. Threads start later, with every signal blocked.
         let run = try RelayRun(options, console: console)
         let signals = try SignalWatch()
+        run.interfaces.prepare()
         for line in run.startLines { console.log(line) }
         try run.start()
         run.watch(signals)

@@ -1,4 +1,5 @@
 public import Machine
+public import Reassembly
 public import SegmentPool
 
 /// A TCP address as people write it: `192.0.2.7:57012`, `[2001:db8::7]:57012`, `host.example:57012`.
@@ -42,6 +43,11 @@ public struct RelayOptions: Sendable {
         case oldestFirst = "oldest-first"
     }
 
+    /// Whether a destination is to acknowledge what it gets.
+    public enum Acknowledgement: String, Sendable, CaseIterable {
+        case auto, required, none
+    }
+
     /// One `--to`.
     public struct Destination: Sendable, Equatable {
         /// Where to connect; nil for `--to null`.
@@ -52,9 +58,14 @@ public struct RelayOptions: Sendable {
         public var wire: Wire
         /// The order of batches.
         public var order: Order
+        /// Whether it is to acknowledge.
+        public var ack: Acknowledgement
 
         /// A destination.
-        public init(address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil) {
+        public init(
+            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil
+        ) {
+            self.ack = ack ?? (wire == .pcapng ? .auto : .none)
             self.address = address
             self.name = name
             self.wire = wire
@@ -127,6 +138,16 @@ public struct RelayOptions: Sendable {
     public var destinations: [Destination] = []
     /// Every `--listen`.
     public var listeners: [Listener] = []
+    /// Each batch goes to one destination that is up, instead of to all.
+    public var sharesBatches = false
+    /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
+    public var reassignAfter: UInt64 = 30_000_000_000
+    /// Bytes written and not acknowledged, per destination.
+    public var ackWindow = 4 << 20
+    /// The file with the token shared with collectors.
+    public var tokenFile: String?
+    /// Addresses from which readers may connect; none for all.
+    public var allow: [String] = []
     /// One capture file in capture order; `-` is standard output.
     public var outputFile: String?
     /// Capture filter in libpcap's language.
@@ -163,6 +184,20 @@ public struct RelayOptions: Sendable {
     public var controlCPUs: CPUSet?
     /// When a batch closes.
     public var batch = BatchLimits()
+    /// Fragments become datagrams.
+    public var reassembles = true
+    /// What becomes of datagrams whose fragments overlap.
+    public var overlap = OverlapPolicy.drop
+    /// Nanoseconds a fragment waits for the others of its datagram.
+    public var fragmentTimeout: UInt64 = 30_000_000_000
+    /// Bytes for fragments that wait, of all workers together. What `memory` gives where nothing else is asked for: 16 MiB, or
+    /// a sixteenth of a smaller budget.
+    public var fragmentMemory: Int {
+        get { chosenFragmentMemory ?? min(16 << 20, max(memory / 16, ReassemblySettings.leastMemory)) }
+        set { chosenFragmentMemory = newValue }
+    }
+    /// What was asked for, nil where `memory` decides.
+    private(set) var chosenFragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.

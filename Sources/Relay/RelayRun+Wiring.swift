@@ -5,12 +5,13 @@ internal import Egress
 internal import Glibc
 internal import Machine
 internal import Pcapng
+internal import Reassembly
 internal import SegmentPool
 
 /// The wiring: reads like the path of a packet.
 ///
 /// ```
-/// capture ─ fast ring ─ worker ─ segment pool ─ egress ─ destinations
+/// capture ─ fast ring ─ worker (reassembly) ─ segment pool ─ egress ─ destinations
 /// ```
 extension RelayRun {
     /// Starts every thread.
@@ -44,8 +45,13 @@ extension RelayRun {
         let workers = UnsafeMutablePointer<Worker>.allocate(capacity: placement.lanes.count)
         let egress = UnsafeMutablePointer<Egress>.allocate(capacity: 1)
         try system { () throws(SystemError) in
+            let nodes = placement.lanes.map { options.numaNode ?? MemoryRegion.node(ofCPU: $0.worker.members[0]) }
+            let reassemblers = unsafe try fragments.makeReassemblers(
+                counters.workers, nodes: nodes, pages: options.hugepages)
+            let exchanges = try fragments.makeExchanges()
             let made = try Egress(egressSetup) { lane, free in
-                unsafe (workers + lane).initialize(to: makeWorker(lane, free: free))
+                unsafe (workers + lane).initialize(
+                    to: makeWorker(lane, free: free, reassembler: reassemblers + lane, exchange: exchanges[lane]))
             }
             unsafe egress.initialize(to: made)
         }
@@ -60,29 +66,36 @@ extension RelayRun {
     }
 
     private var egressSetup: EgressSetup {
-        EgressSetup(
+        var setup = EgressSetup(
             pool: pool, workers: placement.lanes.count, plans: outputs.plans, counters: counters.destinations,
-            limits: limits, run: identity, interfaces: registry.view,
+            limits: limits, run: identity, session: session, interfaces: registry.view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
             wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
             isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
+        (setup.allowed, setup.shares) = (allowed, shares)
+        return setup
     }
 
     /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
     private var longestWait: UInt64 { options.batch.time / 10 }
 
-    private func makeWorker(_ lane: Int, free: consuming RingConsumer<UInt32>) -> Worker {
+    private func makeWorker(
+        _ lane: Int, free: consuming RingConsumer<UInt32>, reassembler: UnsafeMutablePointer<Reassembler>,
+        exchange: FragmentExchange.Slot
+    ) -> Worker {
         let writer = BatchWriter(
             pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
-            interfaces: registry.view, counters: counters.workers[lane], wake: wake)
+            interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
-            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset)
-        return Worker(
-            writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane])
+            waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset,
+            reassembles: options.reassembles)
+        return unsafe Worker(
+            writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane],
+            reassembler: reassembler, exchange: FragmentExchange(exchange))
     }
 
     // ---- capture ─ fast ring ─ worker -------------------------------------------------------------------------------
@@ -194,4 +207,6 @@ extension RelayRun {
 extension DestinationPlan {
     /// Counts and discards.
     var isNull: Bool { if case .null = outlet { true } else { false } }
+    /// We connect there.
+    var isConnection: Bool { if case .connect = outlet { true } else { false } }
 }

@@ -17,8 +17,13 @@ final class RelayRun: Sendable {
     let interfaces: LiveInterfaces
     let own: OwnTraffic
     let outputs: Outputs
+    let session: SessionIdentity
+    let allowed: [Subnet]
+    /// Who gets what, where destinations share the batches.
+    let shares: ShareBoard
     let placement: Placement
     let limits: EgressLimits
+    let fragments: FragmentPlan
     let budget: MemoryBudget
     let pool: SegmentPool
     let registry: InterfaceRegistry
@@ -41,9 +46,12 @@ final class RelayRun: Sendable {
     init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
+        session = try SessionIdentity(options, run: identity)
+        allowed = try options.allowedSubnets()
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
+        shares = ShareBoard(shares: options.sharesBatches ? outputs.plans.count(where: \.isConnection) : 0)
         interfaces.feed(from: own)
         let lanes = options.isLive ? interfaces.lanes.count : 1
         let isXDP = !interfaces.lanes.isEmpty && interfaces.lanes.allSatisfy { $0.queue != nil }
@@ -52,10 +60,12 @@ final class RelayRun: Sendable {
         let largest = max(options.batch.bytes, Record.maximumByteCount + BatchTrailer.byteCount)
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
+        (limits.ackWindow, limits.reassignAfter) = (options.ackWindow, options.reassignAfter)
         self.limits = limits
+        fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)
         let budget = try MemoryBudget(
             options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
-            limits: limits)
+            limits: limits, fragments: fragments)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in

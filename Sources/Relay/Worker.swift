@@ -1,6 +1,7 @@
 internal import Capture
 internal import Machine
 internal import Pcapng
+internal import Reassembly
 internal import SegmentPool
 
 /// One packet on its way from capture to worker: its bytes stay where they are.
@@ -29,21 +30,36 @@ struct WorkerRules: Sendable {
     var excludesOwn: Bool
     /// What to add to the monotonic clock to get UTC.
     var utcOffset: UInt64
+    /// Fragments become datagrams.
+    var reassembles: Bool
 }
 
-/// The worker: filters, cuts and encodes packets into its segment. Owned by one thread; it shares nothing but rings,
-/// published words and the snapshot of its counters.
-struct Worker: ~Copyable {
-    private var writer: BatchWriter
-    private let counters: Counters
-    private var rules: WorkerRules
+/// The worker: filters, puts fragments together, cuts and encodes packets into its segment. Owned by one thread; it shares
+/// nothing but rings, published words and the snapshot of its counters.
+@safe struct Worker: ~Copyable {
+    // Safe because the reassembler lives as long as the process and is this worker's alone.
+    var writer: BatchWriter
+    let counters: Counters
+    var rules: WorkerRules
     private let own: OwnTraffic
-    private let filter: FilterSlot
-    private var remaining: UInt64
+    let filter: FilterSlot
+    var remaining: UInt64
     /// The time of the present burst, UTC.
-    private var arrival: UInt64 = 0
+    var arrival: UInt64 = 0
+    let reassembler: UnsafeMutablePointer<Reassembler>
+    /// Whether there may be unfinished datagrams, so that nearly every packet needs to look no further.
+    var mayHold = false
+    var exchange: FragmentExchange
 
-    init(writer: consuming BatchWriter, counters: Counters, rules: WorkerRules, own: OwnTraffic, filter: FilterSlot) {
+    /// - Parameters:
+    ///   - reassembler: not looked at unless `rules.reassembles`.
+    ///   - exchange: how fragments get to the worker that owns their datagram.
+    init(
+        writer: consuming BatchWriter, counters: Counters, rules: WorkerRules, own: OwnTraffic, filter: FilterSlot,
+        reassembler: UnsafeMutablePointer<Reassembler>, exchange: consuming FragmentExchange
+    ) {
+        unsafe self.reassembler = reassembler
+        self.exchange = exchange
         self.writer = writer
         self.counters = counters
         self.rules = rules
@@ -56,6 +72,7 @@ struct Worker: ~Copyable {
     @_noLocks mutating func beginBurst() {
         arrival = Clock.monotonic() &+ rules.utcOffset
         if arrival >= writer.deadline { writer.flush() }
+        takeIncoming()
         publish()
     }
 
@@ -71,47 +88,89 @@ struct Worker: ~Copyable {
         } else if remaining == 0 {
             counters.add(.filteredCount)
         } else {
-            let captured = min(packet.captured, rules.snapLength)
-            let isEncoded = unsafe writer.append(
-                time: packet.time, arrival: arrival, interface: packet.interface, bytes: bytes, captured: captured,
-                original: packet.original)
-            if isEncoded {
-                remaining -= 1
-                if remaining == 0 { rules.limitReached.set() }
-                if captured < packet.captured { counters.add(.cutPackets) }
-            } else if rules.waits {
-                return false
-            } else {
-                counters.add(.droppedPoolFull)
+            let outcome = unsafe rules.reassembles ? reassemble(packet, bytes) : encode(packet, bytes)
+            switch outcome {
+            case .taken: countDown()
+            case .handedOn:
+                // The worker that owns the datagram counts it when it comes.
+                countDown()
+                return true
+            case .lost: break
+            case .refused: return false
             }
         }
+        count(packet)
+        return true
+    }
+
+    /// What became of a packet.
+    enum Outcome {
+        case taken, handedOn, lost
+        /// There is no room, and the reader is to wait.
+        case refused
+    }
+
+    /// Encodes a packet as it is.
+    @_noLocks @inline(__always)
+    mutating func encode(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Outcome {
+        let captured = min(packet.captured, rules.snapLength)
+        let isEncoded = unsafe writer.append(
+            time: packet.time, arrival: arrival, interface: packet.interface, bytes: bytes, captured: captured,
+            original: packet.original)
+        guard isEncoded else {
+            if rules.waits { return .refused }
+            counters.add(.droppedPoolFull)
+            return .lost
+        }
+        if captured < packet.captured { counters.add(.cutPackets) }
+        return .taken
+    }
+
+    @_noLocks @inline(__always)
+    func count(_ packet: Arrived) {
         counters.add(.received)
         counters.add(.receivedBytes, UInt64(packet.captured))
-        return true
+    }
+
+    @_noLocks @inline(__always)
+    private mutating func countDown() {
+        remaining -= 1
+        if remaining == 0 { rules.limitReached.set() }
     }
 
     /// From now on a full pool loses packets instead of holding the reader.
     @_noLocks mutating func stopWaiting() { rules.waits = false }
 
-    /// The input pauses: what is open goes out now.
+    /// The input pauses: what is open goes out now, and fragments grow old by the clock. To be called again and again while
+    /// the pause lasts.
     @_noLocks mutating func pause() {
+        arrival = Clock.monotonic() &+ rules.utcOffset
+        takeIncoming()
+        ageFragments()
         writer.flush()
         writer.announce(urgently: true)
         publish()
     }
 
-    /// The end of the input: the last batch closes, the segment is left.
-    @_noLocks mutating func finish() {
+    /// The end of the input: unfinished datagrams leave as fragments, the last batch closes, the segment is left. False if
+    /// that is not over yet: there is no room, or others may still hand fragments on. It is to be called again then.
+    @_noLocks mutating func finish() -> Bool {
+        arrival = Clock.monotonic() &+ rules.utcOffset
+        guard finishFragments() else {
+            publish()
+            return false
+        }
         writer.seal()
         writer.announce(urgently: true)
         publish()
+        return true
     }
 
     /// Whether nothing is open.
-    var isEmpty: Bool { @_noLocks get { writer.openPackets == 0 } }
+    var isEmpty: Bool { @_noLocks get { writer.openPackets == 0 && holdsNothing } }
 
     @_noLocks private mutating func publish() {
-        counters.set(.inWorker, UInt64(writer.openPackets))
+        counters.set(.inWorker, UInt64(writer.openPackets) + heldFrames)
         counters.publish()
     }
 }

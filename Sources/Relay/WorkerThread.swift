@@ -18,6 +18,8 @@ struct WorkerThread: ~Copyable {
     private static var emptyNaps: Int { @_noLocks get { 2 } }
     /// While there is no room, or no packet.
     private static var nap: UInt64 { @_noLocks get { 100_000 } }
+    /// In a long pause worker and table are looked after this often, in naps.
+    private static var napsBetweenPauses: Int { @_noLocks get { 200 } }
 
     init(
         ring: consuming ByteRingConsumer, worker: consuming Worker, inputEnded: StopFlag,
@@ -43,7 +45,9 @@ struct WorkerThread: ~Copyable {
                 empty = 0
                 naps.took(count)
             case .held: Clock.sleep(nanoseconds: Self.nap)
-            case .none where isOver: return worker.finish()
+            case .none where isOver:
+                if worker.finish() { return }
+                Clock.sleep(nanoseconds: Self.nap)
             case .none:
                 empty += 1
                 wait(empty)
@@ -62,17 +66,14 @@ struct WorkerThread: ~Copyable {
         worker.beginBurst()
         var count = 0
         while count < Self.burst, let entry = unsafe ring.peek() {
-            let packet = unsafe Arrived(
-                time: entry.load(as: UInt64.self), interface: entry.load(fromByteOffset: 8, as: UInt32.self),
-                captured: entry.load(fromByteOffset: 12, as: UInt32.self),
-                original: entry.load(fromByteOffset: 16, as: UInt32.self))
+            let packet = unsafe Arrived(entry: entry)
             // A reader that is to wait waits here: the ring fills up behind it and holds the capture thread back.
-            guard unsafe worker.take(packet, entry + PacketSink.headerBytes) else {
+            guard unsafe worker.take(packet, entry + Arrived.entryBytes) else {
                 ring.release()
                 worker.endBurst()
                 return count > 0 ? .some(count) : .held
             }
-            ring.consume(roundUp(PacketSink.headerBytes + Int(packet.captured), 8))
+            ring.consume(packet.entryByteCount)
             count += 1
         }
         ring.release()
@@ -83,7 +84,8 @@ struct WorkerThread: ~Copyable {
     /// Nobody wakes a worker, so it naps also while the input pauses.
     @_noLocks private mutating func wait(_ empty: Int) {
         if empty == 1 { nap = naps.choose(at: Clock.monotonic()) ?? Self.nap }
-        if empty == Self.emptyNaps + 1, !worker.isEmpty { worker.pause() }
+        // Again and again in a long pause: unfinished datagrams grow old in it.
+        if (empty - Self.emptyNaps - 1) % Self.napsBetweenPauses == 0, !worker.isEmpty { worker.pause() }
         Clock.sleep(nanoseconds: nap)
     }
 }

@@ -47,20 +47,22 @@ struct XDPReader: ~Copyable {
     mutating func run() -> RelayError? {
         do throws(XDPError) { try interface.startArrivals(queue) } catch { return end(RelayError(error)) }
         log("\(interface.name): packets of queue \(queue.queue) arrive")
-        var isRemoved = false
-        while !stops.isSet, !isRemoved {
+        var isOver = false
+        while !stops.isSet, !isOver {
             let count = burst()
             if count > 0 {
                 emptyTurns = 0
                 naps.took(count)
             } else {
-                isRemoved = wait()
+                isOver = wait()
             }
             if Clock.monotonic() &- lastStatistics > 100_000_000 { account() }
         }
+        // Asked before the program goes for good.
+        let cause = isOver ? interface.end : nil
         interface.stopArrivals()
         settle()
-        return end(isRemoved ? RelayError(XDPError.removed(interface.name)) : nil)
+        return end(cause.map { RelayError($0) })
     }
 
     /// Reads what was on its way when the program went: until the program's count and ours add up.
@@ -78,7 +80,7 @@ struct XDPReader: ~Copyable {
         let explained = queue.readCount &+ queue.losses().packets &+ counters.value(.droppedRedirect)
         counters.set(.droppedUnexplained, counters.value(.captured) &- explained)
         counters.publish()
-        sink.finish()
+        sink.finish(stops)
         return problem
     }
 
@@ -98,7 +100,7 @@ struct XDPReader: ~Copyable {
     }
 
     /// In a stream naps, so that packets are taken in bursts instead of one by one; otherwise tells that the input pauses,
-    /// and sleeps until something comes. Returns whether the interface is gone.
+    /// and sleeps until something comes. Returns whether nothing will come any more.
     private mutating func wait() -> Bool {
         emptyTurns += 1
         if interface.busyPolls { return pollBusily() }
@@ -109,22 +111,21 @@ struct XDPReader: ~Copyable {
         }
         sink.pause()
         var descriptor = pollfd(fd: queue.descriptor, events: Int16(POLLIN), revents: 0)
-        let status = unsafe poll(&descriptor, 1, 100)
+        let status = unsafe poll(&descriptor, 1, sink.longestSleep)
         let isTroubled = descriptor.revents & Int16(POLLERR | POLLHUP | POLLNVAL) != 0
         guard status == 0 || isTroubled else { return false }
-        if case .removed = interface.condition { return true }
+        if interface.isOver { return true }
         // An interface that is down troubles the socket for as long as it is.
         if isTroubled { Clock.sleep(nanoseconds: 10_000_000) }
         return false
     }
 
-    /// Has the kernel fetch what there is, instead of waiting for it. Returns whether the interface is gone.
+    /// Has the kernel fetch what there is, instead of waiting for it. Returns whether nothing will come any more.
     private mutating func pollBusily() -> Bool {
         queue.poll()
         if emptyTurns == Self.emptyNaps + 1 { sink.pause() }
         // Nothing tells of an interface that goes, so it is looked at now and then.
-        guard emptyTurns & 0xffff == 0, case .removed = interface.condition else { return false }
-        return true
+        return emptyTurns & 0xffff == 0 && interface.isOver
     }
 
     private mutating func account() {
@@ -142,7 +143,10 @@ struct XDPReader: ~Copyable {
         counters.set(.passed, counts.passed)
         counters.set(.unmatched, counts.unmatched)
         counters.set(.cardStamped, counts.cardStamped)
-        counters.set(.otherQueues, others.reduce(0) { $0 + $1.withoutSocket })
+        // A loop, because reducing may allocate.
+        var left: UInt64 = 0
+        for place in 0..<others.count { left &+= others[place].withoutSocket }
+        counters.set(.otherQueues, left)
         counters.publish()
     }
 }
@@ -166,7 +170,7 @@ extension RelayError {
         case .noSuchInterface, .removed: self.init(.noInput, "-i \(error)")
         case .notPermitted: self.init(.notPermitted, "-i \(error)")
         case .noSuchQueue: self.init(.usage, "-i \(error)")
-        case .isDown, .notEthernet, .isClaimed, .foreignProgram, .refused: self.init(.kernel, "-i \(error)")
+        case .isDown, .notEthernet, .isClaimed, .foreignProgram, .detached, .refused: self.init(.kernel, "-i \(error)")
         }
     }
 }

@@ -19,6 +19,7 @@ extension BatchIndex {
             var next = unsafe state(segment).pointee.batches
             while next < published, taken < limit {
                 let reference = BatchReference(segment: segment, ordinal: next)
+                note(reference)
                 giveShares(of: reference)
                 each(reference, pool.packets(reference))
                 next += 1
@@ -43,8 +44,30 @@ extension BatchIndex {
         return word & PublishedWord.sealed == 0 && word == seen
     }
 
+    /// Remembers how far the numbers of the batch's lane have come.
+    @_noLocks private func note(_ reference: BatchReference) {
+        let (worker, lane) = (Int(pool.worker(reference)), Int(pool.lane(reference)))
+        precondition(worker < workers && lane < 256, "workers and lanes of this run")
+        unsafe marks[worker * 256 + lane] = pool.number(reference) + 1
+    }
+
+    /// The number that the next batch of this worker and lane will have; 0 where there was none.
+    @_noLocks public func mark(worker: UInt16, lane: UInt16) -> UInt64 {
+        guard Int(worker) < workers, lane < 256 else { return 0 }
+        return unsafe marks[Int(worker) * 256 + Int(lane)]
+    }
+
+    /// The lanes that a worker has made batches for, and lane 0 where there is no other yet.
+    public func announcedLanes(worker: UInt16) -> [UInt16] {
+        let lanes = (0..<UInt16(Self.maximumLanes)).filter { mark(worker: worker, lane: $0) > 0 }
+        return lanes.isEmpty ? [0] : lanes
+    }
+
+    /// Workers that make batches.
+    public var workerCount: Int { @_noLocks get { workers } }
+
     @_noLocks private mutating func giveShares(of reference: BatchReference) {
-        var remaining = active
+        var remaining = receivers(of: pool.lane(reference))
         while remaining != 0 {
             let slot = remaining.trailingZeroBitCount
             remaining &= remaining - 1

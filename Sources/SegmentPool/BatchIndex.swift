@@ -22,6 +22,11 @@ internal import Synchronization
     let wordsPerShare: Int
     let lists: UnsafeMutablePointer<SlotList>
     let intakes: UnsafeMutablePointer<Intake>
+    let marks: UnsafeMutablePointer<UInt64>
+    /// The slot a lane's batches are for, or `everybody`.
+    let owners: UnsafeMutablePointer<UInt32>
+    /// Slots that get only the batches of their own lanes.
+    var sharing: UInt64 = 0
     var ring: SegmentRing
 
     /// One destination's list of segments from one worker.
@@ -67,8 +72,14 @@ internal import Synchronization
 
     /// Bytes the index takes whatever the number of segments: its lists, and the rounding of its regions to pages.
     public static func fixedBytes(slots: Int, workers: Int) -> Int {
-        workers * (slots * MemoryLayout<SlotList>.stride + MemoryLayout<Intake>.stride) + 6 * 4096
+        workers * (slots * MemoryLayout<SlotList>.stride + MemoryLayout<Intake>.stride + 8 * maximumLanes) + 8 * 4096
     }
+
+    /// Nobody in particular.
+    static var everybody: UInt32 { @_noLocks get { .max } }
+
+    /// Lanes of a run; their numbers are below.
+    public static let maximumLanes = 256
 
     /// An index with room for `slots` destinations at once.
     public init(pool: SegmentPool, slots: Int, workers: Int) throws(SystemError) {
@@ -80,8 +91,11 @@ internal import Synchronization
         let bitWords = try unsafe allocate(slots * pool.count * words, filledWith: UInt64(0))
         let lists = try unsafe allocate(slots * workers, filledWith: SlotList())
         let intakes = try unsafe allocate(workers, filledWith: Intake())
+        let marks = try unsafe allocate(workers * Self.maximumLanes, filledWith: UInt64(0))
+        let owners = try unsafe allocate(Self.maximumLanes, filledWith: Self.everybody)
         let states = try unsafe allocate(pool.count, filledWith: SegmentState())
         unsafe (self.shares, self.bitWords, self.lists, self.intakes) = (shares, bitWords, lists, intakes)
+        unsafe (self.marks, self.owners) = (marks, owners)
         (self.pool, self.slots, self.workers, wordsPerShare) = (pool, slots, workers, words)
         ring = unsafe SegmentRing(states: states, count: pool.count, available: pool.touched)
         (active, holding, pinning) = (0, 0, 0)

@@ -30,6 +30,8 @@ public struct BatchLimits: Sendable {
     @usableFromInline var limit: UnsafeMutableRawPointer
     @usableFromInline var packets: UInt32 = 0
     @usableFromInline var maximumPackets: UInt32
+    /// Frames that became a part of another's record, in the open batch.
+    @usableFromInline var mergedFrames: UInt32 = 0
     @usableFromInline var interfaces: UInt32 = 0
     @usableFromInline var leastTime: UInt64 = .max
     @usableFromInline var greatestTime: UInt64 = 0
@@ -44,6 +46,10 @@ public struct BatchLimits: Sendable {
     private let batchBytes: Int
     private let batchTime: UInt64
     private var trailer: BatchTrailer
+    private let shares: ShareBoard
+    private var turn: Int
+    /// The next number of each lane.
+    private let numbers: UnsafeMutablePointer<UInt64>
     private var batchStart: UnsafeMutableRawPointer
     private var segment: UInt32 = 0
     private var hasSegment = false
@@ -58,7 +64,8 @@ public struct BatchLimits: Sendable {
     ///   - wake: the egress thread's signal.
     public init(
         pool: SegmentPool, free: consuming RingConsumer<UInt32>, limits: BatchLimits, run: RunIdentity, worker: UInt16,
-        interfaces table: InterfaceView, counters: Counters, wake: WakeSignal
+        interfaces table: InterfaceView, counters: Counters, wake: WakeSignal,
+        shares: ShareBoard = ShareBoard(shares: 0)
     ) {
         self.pool = pool
         self.table = table
@@ -70,6 +77,11 @@ public struct BatchLimits: Sendable {
         maximumPackets = limits.packets
         trailer = BatchTrailer(run: run)
         trailer.worker = worker
+        self.shares = shares
+        // Workers begin at different shares, so that a slow input does not favour the first.
+        turn = shares.count == 0 ? 0 : Int(worker) % shares.count
+        unsafe numbers = UnsafeMutablePointer<UInt64>.allocate(capacity: BatchIndex.maximumLanes)
+        unsafe numbers.initialize(repeating: 0, count: BatchIndex.maximumLanes)
         unsafe cursor = pool.start(of: 0)
         unsafe limit = cursor
         unsafe batchStart = cursor
@@ -91,6 +103,13 @@ public struct BatchLimits: Sendable {
         }
         unsafe cursor += Record.write(
             to: cursor, time: time, interface: interface, bytes: bytes, captured: captured, original: original)
+        account(time: time, arrival: arrival, interface: interface)
+        return true
+    }
+
+    /// A record was written: keeps the figures of the open batch.
+    @_noLocks @inlinable @inline(__always)
+    mutating func account(time: UInt64, arrival: UInt64, interface: UInt32) {
         if packets == 0 { firstArrival = arrival }
         lastArrival = arrival
         packets &+= 1
@@ -98,7 +117,6 @@ public struct BatchLimits: Sendable {
         greatestTime = max(greatestTime, time)
         if interface >= interfaces { interfaces = interface &+ 1 }
         if packets == maximumPackets { close() }
-        return true
     }
 
     /// Packets in the open batch.
@@ -140,21 +158,23 @@ public struct BatchLimits: Sendable {
     /// Closes the open batch, if it holds anything, and publishes it.
     @_noLocks @usableFromInline mutating func close() {
         guard packets > 0 else { return }
+        trailer.lane = shares.nextLane(&turn)
+        unsafe trailer.number = numbers[Int(trailer.lane)]
         trailer.packets = packets
-        trailer.sourceFrames = packets
+        trailer.sourceFrames = packets &+ mergedFrames
         trailer.recordBytes = UInt32(unsafe cursor - batchStart)
         trailer.interfaceCRC = table.checksum(first: Int(interfaces))
         (trailer.leastTime, trailer.greatestTime) = (leastTime, greatestTime)
         (trailer.firstArrival, trailer.lastArrival) = (firstArrival, lastArrival)
         unsafe trailer.write(to: cursor)
-        trailer.number += 1
+        unsafe numbers[Int(trailer.lane)] += 1
         unsafe cursor += 96
         unsafe pool.slot(segment, ordinal).pointee = UInt32(cursor - pool.start(of: segment))
         ordinal += 1
         counters.add(.encoded, UInt64(packets))
         counters.add(.encodedBytes, UInt64(trailer.recordBytes) + 96)
         counters.add(.batches)
-        packets = 0
+        (packets, mergedFrames) = (0, 0)
         (leastTime, greatestTime) = (.max, 0)
         // The next batch begins here; if not even an empty packet fits, the next record goes to another segment.
         if !openBatch(for: Record.overhead) { unsafe limit = cursor }

@@ -148,9 +148,21 @@ public import Synchronization
         unsafe (trailer(reference) + 40).loadUnaligned(as: UInt32.self)
     }
 
+    /// Number of the worker that made a published batch.
+    @_noLocks @inlinable @inline(__always)
+    public func worker(_ reference: BatchReference) -> UInt16 {
+        unsafe (trailer(reference) + 12).loadUnaligned(as: UInt16.self)
+    }
+
+    /// Lane of a published batch.
+    @_noLocks @inlinable @inline(__always)
+    public func lane(_ reference: BatchReference) -> UInt16 {
+        unsafe (trailer(reference) + 14).loadUnaligned(as: UInt16.self)
+    }
+
     /// Number of a published batch.
     @_noLocks @inlinable @inline(__always)
-    func number(_ reference: BatchReference) -> UInt64 {
+    public func number(_ reference: BatchReference) -> UInt64 {
         unsafe (trailer(reference) + 32).loadUnaligned(as: UInt64.self)
     }
 

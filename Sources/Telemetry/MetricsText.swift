@@ -58,12 +58,41 @@ public struct MetricsText: Sendable {
     public static func render(_ form: Form, sources: [Source], gauges: [Gauge]) -> String {
         var text = MetricsText(form: form)
         for family in families() { text.append(family, sources) }
-        for gauge in gauges {
-            text.head("spillway_" + gauge.name, isGauge: true, gauge.help)
-            for sample in gauge.samples { text.sample("spillway_" + gauge.name, sample.labels, "\(sample.value)") }
-        }
-        if form == .openMetrics { text.out += "# EOF\n" }
+        text.append(gauges)
         return text.out
+    }
+
+    /// A counter that is not in the relay's table.
+    public struct Family: Sendable {
+        let name: String
+        let help: String
+        let samples: [(labels: [(String, String)], value: String)]
+
+        /// A counter; `name` without the `spillway_` prefix and without `_total`.
+        public init(_ name: String, _ help: String, _ samples: [(labels: [(String, String)], value: String)]) {
+            self.name = name
+            self.help = help
+            self.samples = samples
+        }
+    }
+
+    /// The whole text of a program with counters of its own.
+    public static func render(_ form: Form, families: [Family], gauges: [Gauge]) -> String {
+        var text = MetricsText(form: form)
+        for family in families {
+            text.head("spillway_" + family.name, isGauge: false, family.help)
+            for sample in family.samples { text.sample("spillway_\(family.name)_total", sample.labels, sample.value) }
+        }
+        text.append(gauges)
+        return text.out
+    }
+
+    private mutating func append(_ gauges: [Gauge]) {
+        for gauge in gauges {
+            head("spillway_" + gauge.name, isGauge: true, gauge.help)
+            for value in gauge.samples { sample("spillway_" + gauge.name, value.labels, "\(value.value)") }
+        }
+        if form == .openMetrics { out += "# EOF\n" }
     }
 
     private init(form: Form) { self.form = form }
@@ -90,9 +119,13 @@ public struct MetricsText: Sendable {
             for source in sources where source.scope == counter.entry.scope {
                 var labels = source.labels
                 if let reason = counter.entry.reason { labels.append(("reason", reason)) }
-                sample(entry.isGauge ? name : name + "_total", labels, "\(source.values[counter])")
+                sample(entry.isGauge ? name : name + "_total", labels, Self.value(source.values[counter], of: entry))
             }
         }
+    }
+
+    private static func value(_ count: UInt64, of entry: Counter.Entry) -> String {
+        entry.metric.hasSuffix("_seconds") ? "\(Double(count) / 1e9)" : "\(count)"
     }
 
     private mutating func head(_ name: String, isGauge: Bool, _ help: String) {

@@ -58,12 +58,8 @@ struct Generate: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> GenerateOptions {
-        let file: LayerFile<GenerateOption>? = try Surroundings.configuration(watching.config, command: "generate")
-        do throws(OptionError) {
-            return try GenerateOptions(
-                LayeredSettings(commandLine: given, environment: Surroundings.environment, file: file))
-        } catch {
-            throw Failure(error, command: "generate")
+        try Surroundings.options(of: "generate", given: given, config: watching.config) {
+            (settings) throws(OptionError) in try GenerateOptions(settings)
         }
     }
 }

@@ -1,5 +1,6 @@
 import Machine
 import Options
+import Reassembly
 import Relay
 import SegmentPool
 
@@ -11,15 +12,19 @@ extension Run {
             .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
             .busyPoll: input.busyPoll ? "true" : nil,
             .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
+            .reassignAfter: output.reassignAfter, .ackWindow: output.ackWindow, .tokenFile: output.tokenFile,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
-            .batchPackets: memory.batchPackets, .reassemble: memory.reassemble,
+            .batchPackets: memory.batchPackets,
+            .reassemble: fragments.reassemble, .overlap: fragments.overlap,
+            .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
             .egressCPUs: placement.egressCPUs, .controlCPUs: placement.controlCPUs, .numaNode: placement.numaNode,
             .metrics: watching.metrics, .report: watching.report,
         ]
         let several: [RunOption: [String]] = [
             .interface: input.interface, .read: input.read, .to: output.to, .listen: output.listen,
+            .allow: output.allow,
         ]
         return single.compactMapValues { $0.map { [$0] } }.merging(several) { one, _ in one }
     }
@@ -37,12 +42,17 @@ extension RelayOptions {
         destinations = options.destinations.map { destination in
             Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
-                order: destination.order.map(Order.init))
+                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init))
         }
         listeners = options.listeners.map { listener in
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
+        sharesBatches = options.distribute == .roundRobin
+        reassignAfter = options.reassignAfter ?? reassignAfter
+        ackWindow = options.ackWindow ?? ackWindow
+        tokenFile = options.tokenFile
+        allow = options.allow
         outputFile = options.write
         filter = options.filter
         snapLength = options.snapLength ?? snapLength
@@ -57,6 +67,14 @@ extension RelayOptions {
         metrics = options.metrics.map(HostPort.init)
         report = options.report
         setMemory(options)
+        setFragments(options)
+    }
+
+    private mutating func setFragments(_ options: RunOptions) {
+        reassembles = options.reassemble.map { $0 == .on } ?? reassembles
+        overlap = options.overlap.map(OverlapPolicy.init) ?? overlap
+        fragmentTimeout = options.fragmentTimeout ?? fragmentTimeout
+        if let memory = options.fragmentMemory { fragmentMemory = memory }
     }
 
     private mutating func setMemory(_ options: RunOptions) {
@@ -84,6 +102,16 @@ extension RelayOptions.Wire {
         case .pcapng: self = .pcapng
         case .pcap: self = .pcap
         case .pcapNanoseconds: self = .pcapNanoseconds
+        }
+    }
+}
+
+extension RelayOptions.Acknowledgement {
+    init(_ ack: Options.Acknowledgement) {
+        switch ack {
+        case .auto: self = .auto
+        case .required: self = .required
+        case .none: self = .none
         }
     }
 }
@@ -116,6 +144,21 @@ extension RelayOptions.CaptureMode {
         case .native: self = .native
         case .generic: self = .generic
         case .afPacket: self = .afPacket
+        }
+    }
+}
+
+extension OverlapPolicy {
+    init(_ overlap: RunOptions.Overlap) {
+        switch overlap {
+        case .drop: self = .drop
+        case .first: self = .first
+        case .last: self = .last
+        case .bsd: self = .bsd
+        case .bsdRight: self = .bsdRight
+        case .linux: self = .linux
+        case .windows: self = .windows
+        case .solaris: self = .solaris
         }
     }
 }

@@ -36,6 +36,7 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Input") var input: InputArguments
     @OptionGroup(title: "Output") var output: OutputArguments
     @OptionGroup(title: "Memory and batches") var memory: MemoryArguments
+    @OptionGroup(title: "Fragments") var fragments: FragmentArguments
     @OptionGroup(title: "Placement") var placement: PlacementArguments
     @OptionGroup(title: "Watching and configuring") var watching: WatchingArguments
 
@@ -68,12 +69,8 @@ struct Run: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> RunOptions {
-        let file: ConfigurationFile? = try Surroundings.configuration(watching.config, command: "run")
-        let settings = Settings(commandLine: given, environment: Surroundings.environment, file: file)
-        do throws(OptionError) {
-            return try RunOptions(settings, hostName: Surroundings.hostName)
-        } catch {
-            throw Failure(error, command: "run")
+        try Surroundings.options(of: "run", given: given, config: watching.config) { (settings) throws(OptionError) in
+            try RunOptions(settings, hostName: Surroundings.hostName)
         }
     }
 }

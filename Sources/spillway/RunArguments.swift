@@ -56,7 +56,8 @@ struct InputArguments: ParsableArguments {
         help: ArgumentHelp(
             """
             What the host's stack sees: consume, only what is meant for it alone; selective, what the filter (-f) does \
-            not match; mirror, everything (default: consume, but mirror on an interface that carries the default route).
+            not match; mirror, everything (default: consume, but mirror on loopback and on an interface that carries \
+            the default route).
             """, valueName: "mode"))
     var tap: String?
 
@@ -71,8 +72,9 @@ struct OutputArguments: ParsableArguments {
         help: ArgumentHelp(
             """
             Send to this destination (several allowed): \
-            HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first], \
-            or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given.
+            HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first][,ack=auto|required|none], \
+            or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
+            ack=auto (default) lets a collector acknowledge that greets within 500 ms; required sends to no other.
             """, valueName: "dest"))
     var to: [String] = []
 
@@ -85,12 +87,41 @@ struct OutputArguments: ParsableArguments {
     var listen: [String] = []
 
     @Option(
+        name: .customLong("ack-window"),
+        help: ArgumentHelp(
+            "Bytes sent to a destination and not acknowledged by it, at most (default: 4M).", valueName: "size"))
+    var ackWindow: String?
+
+    @Option(
+        name: .customLong("token-file"),
+        help: ArgumentHelp(
+            "A file of 32 random bytes that collectors have, too; send to nobody else. Makes ack=auto ack=required.",
+            valueName: "file"))
+    var tokenFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Let readers connect to --listen from these addresses only (several allowed): ADDR or ADDR/BITS.",
+            valueName: "cidr"))
+    var allow: [String] = []
+
+    @Option(
         name: [.customShort("w", allowingJoined: true), .customLong("write")],
         help: ArgumentHelp("Write one capture file in capture order, - is standard output.", valueName: "file"))
     var write: String?
 
-    @Option(help: ArgumentHelp("Who gets what: replicate, everything to each (default).", valueName: "how"))
+    @Option(
+        help: ArgumentHelp(
+            "Who gets what: replicate, everything to each --to (default); round-robin, each batch to one that is up.",
+            valueName: "how"))
     var distribute: String?
+
+    @Option(
+        name: .customLong("reassign-after"),
+        help: ArgumentHelp(
+            "With round-robin: when the share of a destination that is down goes to others (default: 30s, 0 for never).",
+            valueName: "time"))
+    var reassignAfter: String?
 
     @Option(
         name: .customLong("on-full"),
@@ -132,9 +163,32 @@ struct MemoryArguments: ParsableArguments {
         name: .customLong("batch-packets"),
         help: ArgumentHelp("Close a batch at this many packets; 1 is strictly newest first.", valueName: "n"))
     var batchPackets: String?
+}
 
-    @Option(help: ArgumentHelp("Whether fragments are put together: off (default).", valueName: "how"))
+struct FragmentArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("Whether IP fragments are put together: on or off (default: on).", valueName: "how"))
     var reassemble: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            What becomes of a datagram whose fragments overlap: drop, its fragments go on as they came (default), or \
+            who wins: first, last, bsd, bsd-right, linux, windows or solaris.
+            """, valueName: "policy"))
+    var overlap: String?
+
+    @Option(
+        name: .customLong("fragment-timeout"),
+        help: ArgumentHelp(
+            "How long a fragment waits for the others, by packet time (default: 30s).", valueName: "time"))
+    var fragmentTimeout: String?
+
+    @Option(
+        name: .customLong("fragment-memory"),
+        help: ArgumentHelp(
+            "Memory for fragments that wait (default: 16M, at most a sixteenth of --memory).", valueName: "size"))
+    var fragmentMemory: String?
 }
 
 struct PlacementArguments: ParsableArguments {

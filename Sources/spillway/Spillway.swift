@@ -11,13 +11,15 @@ struct Spillway: ParsableCommand {
             Examples:
               spillway run -r capture.pcapng --to 192.0.2.7:57012
               spillway run -i eth1 --listen 127.0.0.1:57012
+              spillway collect --listen 127.0.0.1:57012 --out captures
               spillway generate -i veth0 --rate 100Kpps --duration 10s
               spillway mount /captures /mnt/live
 
-            'spillway help run' has all options, more examples and the exit codes; so have 'help generate' and 'help mount'.
+            'spillway help run' has all options, more examples and the exit codes; so have 'help collect', 'help generate'
+            and 'help mount'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Generate.self, Mount.self])
+        subcommands: [Run.self, Collect.self, Generate.self, Mount.self])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()

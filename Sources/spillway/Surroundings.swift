@@ -45,7 +45,7 @@ enum Surroundings {
     }
 
     /// The configuration file named on the command line, or else in the environment.
-    static func configuration<Option: CommandOption>(
+    private static func configuration<Option: CommandOption>(
         _ path: String?, command: String
     ) throws(Failure) -> LayerFile<Option>? {
         let variable = Option.variable("config")
@@ -56,6 +56,19 @@ enum Surroundings {
         let content = try read(path)
         do throws(OptionError) {
             return try LayerFile(path: path, content: content)
+        } catch {
+            throw Failure(error, command: command)
+        }
+    }
+
+    /// The options of a command from all layers, checked.
+    static func options<Option: CommandOption, Options>(
+        of command: String, given: [Option: [String]], config: String?,
+        _ check: (LayeredSettings<Option>) throws(OptionError) -> Options
+    ) throws(Failure) -> Options {
+        let file: LayerFile<Option>? = try configuration(config, command: command)
+        do throws(OptionError) {
+            return try check(LayeredSettings(commandLine: given, environment: environment, file: file))
         } catch {
             throw Failure(error, command: command)
         }

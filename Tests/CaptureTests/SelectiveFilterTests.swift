@@ -82,6 +82,20 @@ struct SelectiveFilterTests {
                 "(\(hosts)) and not (\(hosts.split(separator: " or ").prefix(3).joined(separator: " or ")))")
         }
     }
+
+    @Test("A list of thousands of addresses and ports is compiled, too", .timeLimit(.minutes(1)))
+    func longList() throws {
+        let hosts = (0..<3000).map { "host 10.1.\($0 >> 8).\($0 & 255)" }.joined(separator: " or ")
+        let ports = (1...2000).map { "port \($0)" }.joined(separator: " or ")
+        _ = try SelectiveFilter("(\(hosts)) and (\(ports))")
+        try withNetworkNamespace { space in
+            let bench = try SelectionBench(space)
+            // Addresses inside of nets inside of nets, with ends of their own.
+            try bench.compare(
+                "src net 10.0.0.0/8 or dst net 10.0.0.0/30 or src net 10.0.0.0/31 or dst host 10.0.0.1 or net 2001::/16"
+                    + " or src host 2001:db8::1")
+        }
+    }
 }
 
 /// A program per expression, and frames to judge.

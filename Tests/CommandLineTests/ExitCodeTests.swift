@@ -37,14 +37,12 @@ struct ExitCodeTests {
     @Test(
         "64: commands and options of later work do not exist",
         arguments: [
-            ["collect"], ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
+            ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
-            ["run", "--token-file", "x"], ["run", "--allow", "::/0"], ["run", "--sync", "none"],
-            ["run", "--overlap", "drop"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
-            ["run", "--ack-window", "4M"], ["run", "--reassign-after", "30s"],
+            ["run", "--sync", "none"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
-            ["run", "-r", "a", "--to", "null", "--reassemble", "on"],
-            ["run", "-r", "a", "--to", "h:1,ack=none"],
+            ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
+            ["run", "-r", "a", "--to", "h:1,backlog=all"],
         ])
     func later(arguments: [String]) throws {
         expect(try spillway(arguments), exits: 64, naming: [arguments.last { $0.hasPrefix("-") } ?? arguments[0]])

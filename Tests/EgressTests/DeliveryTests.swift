@@ -23,6 +23,8 @@ struct DeliveryTests {
             feeder.flush()
             try feeder.feed(3, bytes: 262_144)
         }
+        // The age of information is sampled every 10 ms: there must be such a moment.
+        usleep(100_000)
         let outcomes = try rig.finish()
         let stream = try reader.finish()
 

@@ -6,6 +6,7 @@ import Pcapng
 import SegmentPool
 import Synchronization
 import TestSupport
+import Transfer
 
 /// How a rig differs from the usual one.
 struct RigOptions {
@@ -19,6 +20,14 @@ struct RigOptions {
     var guests = 8
     var ackWindow = 4 << 20
     var statisticsInterval: UInt64 = 10_000_000_000
+    var greetingTime: UInt64 = 500_000_000
+    var proofTime: UInt64 = 5_000_000_000
+    var retryLongest: UInt64 = 50_000_000
+    /// Destinations share the batches.
+    var shares = false
+    var reassignAfter: UInt64 = 30_000_000_000
+    /// The relay's token.
+    var token: [UInt8]?
     /// Whether the one interface is there from the beginning.
     var registersInterface = true
 }
@@ -31,6 +40,16 @@ extension DestinationPlan {
         DestinationPlan(
             name: name, address: "\(listener.endpoint)", outlet: .connect([listener.endpoint]), wire: wire,
             newestFirst: newestFirst, holds: true)
+    }
+
+    /// A destination that connects to a collector.
+    static func to(
+        _ collector: ReferenceCollector, ack: AckPolicy = .required, newestFirst: Bool = true, name: String = "to"
+    ) -> DestinationPlan {
+        let endpoint = Endpoint(ipv4: UInt32(0x7f00_0001).bigEndian, port: collector.port)
+        return DestinationPlan(
+            name: name, address: "\(endpoint)", outlet: .connect([endpoint]), wire: .pcapng,
+            newestFirst: newestFirst, holds: true, ack: ack)
     }
 
     /// A listener for readers.
@@ -90,13 +109,15 @@ final class EgressRig {
         var limits = EgressLimits(maximumBatchBytes: Record.maximumByteCount + BatchTrailer.byteCount)
         (limits.drainTimeout, limits.guestsPerListener) = (options.drainTimeout, options.guests)
         (limits.ackWindow, limits.statisticsInterval) = (options.ackWindow, options.statisticsInterval)
-        (limits.retryFirst, limits.retryLongest) = (5_000_000, 50_000_000)
+        (limits.retryFirst, limits.retryLongest) = (min(5_000_000, options.retryLongest), options.retryLongest)
+        limits.reassignAfter = options.reassignAfter
+        (limits.greetingTime, limits.proofTime) = (options.greetingTime, options.proofTime)
         let wake = try WakeSignal()
         let utcOffset = Clock.utcOffset()
         let view = registry.view
-        let setup = EgressSetup(
+        var setup = EgressSetup(
             pool: pool, workers: options.workers, plans: plans, counters: counters, limits: limits, run: run,
-            interfaces: view,
+            session: Self.session(run, token: options.token), interfaces: view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: nil, application: "the tests"), wake: wake, input: input, abort: abort,
             stopReading: stopReading, ready: ready, ownTraffic: try OwnTraffic(), isFileInput: options.isFileInput,
@@ -106,11 +127,14 @@ final class EgressRig {
                     ($0, StreamBlocks.statistics(interface: $0, time: 2, start: 1, StreamBlocks.Statistics()))
                 }
             }, log: { [log] in log.add($0) })
+        let connects = plans.count { if case .connect = $0.outlet { true } else { false } }
+        let shares = ShareBoard(shares: options.shares ? connects : 0)
+        setup.shares = shares
         var feeders: [Feeder] = []
         let egress = try Egress(setup) { [pool, run] worker, ring in
             let writer = BatchWriter(
                 pool: pool, free: ring, limits: options.batch, run: run, worker: UInt16(worker), interfaces: view,
-                counters: try! Counters(), wake: wake)
+                counters: try! Counters(), wake: wake, shares: shares)
             feeders.append(Feeder(writer, worker: worker, utcOffset: utcOffset))
         }
         self.feeders = feeders
@@ -121,6 +145,21 @@ final class EgressRig {
             life.outcomes.withLock { $0 = outcomes }
             life.isOver.store(true, ordering: .releasing)
         }
+    }
+
+    /// What the relay says of itself, with the tests' own digests.
+    static func session(_ run: RunIdentity, token: [UInt8]?) -> SessionIdentity {
+        var bytes = ByteWriter(.little)
+        bytes.number(run.low)
+        bytes.number(run.high)
+        let proofs = token.map { token in
+            SessionIdentity.Proofs(
+                make: { referenceHMAC(token, $0.message(.relay)) },
+                check: { $0 == referenceHMAC(token, $1.message(.collector)) })
+        }
+        return SessionIdentity(
+            sensor: "rig", runsDigest: referenceSHA256(bytes.bytes),
+            challenge: { (0..<32).map { _ in UInt8.random(in: 0...255) } }, proofs: proofs)
     }
 
     /// An interface description of this name.
@@ -225,8 +264,11 @@ final class LedgerWatcher {
             repeat {
                 for (name, counters) in zip(names, counters) {
                     let now = counters.snapshot()
-                    let right = now[.delivered] &+ now[.inMemory] &+ now.sum("dropped", scope: .destination)
-                    if now[.assigned] != right, state.failures.withLock({ $0.count }) < 10 {
+                    let right =
+                        now[.handedOver] &+ now[.delivered] &+ now[.inMemory] &+ now.sum("dropped", scope: .destination)
+                    if now[.carriedIn] &+ now[.assigned] &+ now[.takenOver] != right,
+                        state.failures.withLock({ $0.count }) < 10
+                    {
                         state.failures.withLock {
                             $0.append("\(name): \(now[.assigned]) assigned, but \(right) accounted for")
                         }

@@ -56,7 +56,8 @@ struct FileInputTests {
             let fitting = linkTypes.prefix { $0 == linkTypes.first }.count
             let expected = Array(try packetsByTshark(path).prefix(fitting))
             let stream = try relayed(
-                [path], captured: fitting, encoded: fitting, exits: fitting == linkTypes.count ? 0 : 65,
+                [path], ["--reassemble", "off"], captured: fitting, encoded: fitting,
+                exits: fitting == linkTypes.count ? 0 : 65,
                 naming: fitting == linkTypes.count ? [] : [path, "link type"])
             expectSame(stream.packets, expected, name)
         }

@@ -76,10 +76,12 @@ extension JSON {
 /// - Parameters:
 ///   - captured: what the oracle says came in; nil where the test says it otherwise.
 ///   - encoded: what the oracle says went into batches.
+///   - shared: whether all destinations share the batches.
 /// - Returns: the report.
 @discardableResult
 func expectLedger(
-    _ result: RelayResult, captured: Int? = nil, encoded: Int? = nil, sourceLocation: SourceLocation = #_sourceLocation
+    _ result: RelayResult, captured: Int? = nil, encoded: Int? = nil, shared: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation
 ) throws -> Report {
     let report = try #require(result.report, "a report of \(result.command.commandLine)\n\(result.command.errorText)")
     let dropped = report.reasons("dropped")
@@ -100,13 +102,18 @@ func expectLedger(
     if let captured { #expect(try report.count("captured") == UInt64(captured), sourceLocation: sourceLocation) }
     if let encoded { #expect(try report.count("encoded") == UInt64(encoded), sourceLocation: sourceLocation) }
     for destination in report.destinations {
-        try expectLedger(destination, encoded: report.count("encoded"), sourceLocation)
+        try expectLedger(destination, encoded: shared ? nil : report.count("encoded"), sourceLocation)
+    }
+    if shared {
+        // The shares add up.
+        let sum = try report.destinations.map { try $0.count("assigned") }.reduce(0, +)
+        #expect(try sum == report.count("encoded"), sourceLocation: sourceLocation)
     }
     return report
 }
 
 private func expectLedger(
-    _ destination: DestinationReport, encoded: UInt64, _ sourceLocation: SourceLocation
+    _ destination: DestinationReport, encoded: UInt64?, _ sourceLocation: SourceLocation
 ) throws {
     let owed = try ["carried_in", "assigned", "taken_over"].map(destination.count).reduce(0, +)
     let gone = try ["delivered", "in_memory", "on_disk", "expired", "handed_over"].map(destination.count)
@@ -114,6 +121,6 @@ private func expectLedger(
     #expect(owed == gone.reduce(0, +) + lost, "\(destination.name)", sourceLocation: sourceLocation)
     #expect(try destination.count("in_memory") == 0, "\(destination.name)", sourceLocation: sourceLocation)
     // Everything goes to everybody; a listener's readers come and go.
-    guard !destination.name.hasPrefix("listen:") else { return }
+    guard let encoded, !destination.name.hasPrefix("listen:") else { return }
     #expect(try destination.count("assigned") == encoded, "\(destination.name)", sourceLocation: sourceLocation)
 }

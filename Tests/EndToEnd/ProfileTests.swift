@@ -139,6 +139,8 @@ struct ProfileTests {
         try fails([tool, "cpu", "--seconds", "1"], 64, "--seconds")
         try fails([tool, "cpu", "-d", "soon"], 64, "-d soon")
         try fails([tool, "rings", "-C", "0"], 64, "no use for --cpus")
+        try fails([tool, "cpu", "-C", "zero"], 64, "list of CPUs")
+        try fails([tool, "flame", "-C", "0,60000"], 66, "no CPU 60000")
         try fails([tool, "stages", "-p", "\(Int32.max)"], 66, "no process \(Int32.max)")
         let relay = try RunningRelay(["-r", "-", "--to", "null"])
         try relay.waitFor("segments lie on")

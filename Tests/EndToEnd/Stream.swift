@@ -31,7 +31,10 @@ struct Stream {
     private(set) var rest = 0
     /// For each packet the interface it names.
     private(set) var packetInterfaces: [UInt32] = []
+    /// For each packet from how many frames it was made, as its comment says.
+    private(set) var fragments: [Int] = []
     private var open: [Packet] = []
+    private var openFrames = 0
 
     init(_ bytes: [UInt8]) throws {
         var offset = 0
@@ -70,9 +73,12 @@ struct Stream {
 
     private mutating func addPacket(_ block: [UInt8]) throws {
         let (interface, captured) = (block.word(8), Int(block.word(20)))
-        guard interface < interfaces.count, block.count == 32 + (captured + 3) / 4 * 4 else {
+        let end = 28 + (captured + 3) / 4 * 4
+        guard interface < interfaces.count, block.count >= end + 4 else {
             throw Unexpected("a record of \(captured) bytes from interface \(interface)")
         }
+        fragments.append(try Self.fragments(block, end))
+        openFrames += fragments[fragments.count - 1]
         let packet = Packet(
             time: UInt64(block.word(12)) << 32 | UInt64(block.word(16)), original: block.word(24),
             bytes: Array(block[28..<28 + captured]))
@@ -81,7 +87,22 @@ struct Stream {
         open.append(packet)
     }
 
+    /// A record has no options, or one comment of a certain form.
+    private static func fragments(_ block: [UInt8], _ end: Int) throws -> Int {
+        if block.count == end + 4 { return 1 }
+        let options = Self.options(block, from: end)
+        let words = String(decoding: options[1] ?? [], as: UTF8.self).split(separator: " ")
+        let length = ((options[1]?.count ?? 0) + 3) / 4 * 4
+        guard options.count == 1, block.count == end + 4 + length + 4 + 4, block.word(end + 4 + length) == 0,
+            words.count == 4, words[0] == "reassembled", words[1] == "from", words[3] == "fragments",
+            let count = Int(words[2]), count > 1
+        else { throw Unexpected("a record with the options \(options)") }
+        return count
+    }
+
     private mutating func addTrailer(_ block: [UInt8]) throws {
+        #expect(Int(block.word(44)) == openFrames, "source frames")
+        openFrames = 0
         guard block.count == 96, block.short(8) == 1, Int(block.word(40)) == open.count else {
             throw Unexpected("a trailer of \(block.word(40)) packets behind \(open.count)")
         }

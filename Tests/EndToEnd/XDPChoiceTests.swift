@@ -155,11 +155,7 @@ struct XDPChoiceTests {
     func queues() throws {
         try requireTool("ethtool")
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            try space.ip(
-                "link", "add", "left", "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", "right",
-                "numtxqueues", "2", "numrxqueues", "2")
-            for interface in ["left", "right"] { try space.ip("link", "set", interface, "up") }
+            try space.makePair(queues: 2)
             let reader = try space.reader()
             let running = try space.xdpRelay(["-i", "right", "--to", reader.address, "--memory", "96M"], queues: 2)
             // Many flows, so that the sender's hash chooses both queues.

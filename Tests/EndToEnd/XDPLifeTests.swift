@@ -88,13 +88,7 @@ struct XDPLifeTests {
     func queuesOfTwo() throws {
         try requireTool("ethtool")
         try withNetworkNamespace { space in
-            try space.ip("link", "del", "left")
-            for (one, other) in [("left", "right"), ("left2", "right2")] {
-                try space.ip(
-                    "link", "add", one, "numtxqueues", "2", "numrxqueues", "2", "type", "veth", "peer", "name", other,
-                    "numtxqueues", "2", "numrxqueues", "2")
-                for interface in [one, other] { try space.ip("link", "set", interface, "up") }
-            }
+            for (one, other) in [("left", "right"), ("left2", "right2")] { try space.makePair(one, other, queues: 2) }
             let reader = try space.reader()
             let running = try space.xdpRelay(["-i", "right@1", "-i", "right2", "--to", reader.address], queues: 3)
             // Many flows, so that the sender's hash chooses both queues.
@@ -139,6 +133,29 @@ struct XDPLifeTests {
             try expectLedger(result, captured: 3000, encoded: 3000)
             try reader.waitForEnd()
             expectFrames(try Stream(reader.streams[0]).packets, 0..<3000)
+            #expect(try deferred() == before)
+        }
+    }
+
+    @Test("A run that is killed leaves settings changed; the next one sets them back, says so, and leaves nothing")
+    func setBackAfterKill() throws {
+        try withNetworkNamespace { space in
+            func deferred() throws -> [String] {
+                let paths = ["napi_defer_hard_irqs", "gro_flush_timeout"].map { "/sys/class/net/right/\($0)" }
+                let command = space.inside("cat", paths)
+                return try run(command.tool, command.arguments).checked().outputLines
+            }
+            let before = try deferred()
+            let killed = try space.xdpRelay(["-i", "right", "--busy-poll", "--to", "null"])
+            killed.child.send(signal: SIGKILL)
+            _ = try killed.child.wait()
+            #expect(try deferred() == ["2", "200000"])
+            let next = try space.xdpRelay(["-i", "right", "--to", "null"])
+            #expect(try deferred() == before)
+            let result = try stop(next)
+            result.expect(exits: 0, naming: ["right: set back", "napi_defer_hard_irqs", "gro_flush_timeout"])
+            let last = try stop(try space.xdpRelay(["-i", "right", "--to", "null"]))
+            #expect(!last.command.errorText.contains("set back"))
             #expect(try deferred() == before)
         }
     }

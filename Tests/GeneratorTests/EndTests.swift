@@ -43,6 +43,29 @@ struct EndTests {
         }
     }
 
+    @Test("71: a peer that has a program in front of its stack cannot be helped, and the message says what would")
+    func generic() throws {
+        for tool in ["clang", "ethtool"] { try requireTool(tool) }
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let source = """
+                    __attribute__((section("xdp"), used)) int other(void *context) { return 2; }
+                    __attribute__((section("license"), used)) char terms[] = "GPL";
+                    """
+                try writeFile("\(folder)/other.c", Array(source.utf8))
+                try run(
+                    "clang", ["-target", "bpf", "-O2", "-c", "\(folder)/other.c", "-o", "\(folder)/other.o"]
+                ).checked()
+                try space.ip("link", "set", "right", "xdpgeneric", "obj", "\(folder)/other.o", "sec", "xdp")
+                let job = ["-i", "left", "-c", "10"]
+                try expect(job, in: space, exits: 71, naming: ["-i left", "peer right", "ethtool -K right gro on"])
+                let command = space.inside("ethtool", ["-K", "right", "gro", "on"])
+                try run(command.tool, command.arguments).checked()
+                try expect(job, in: space, exits: 0, naming: ["10 frames sent"])
+            }
+        }
+    }
+
     @Test("77: without the capabilities, which are named")
     func notPermitted() throws {
         try requireTool("setpriv")

@@ -29,19 +29,25 @@ struct RunOptionsTests {
     @Test("Every option reaches its place")
     func everything() throws {
         let options = try understood([
-            .interface: ["eth0", "eth1"], .name: ["s1"], .to: ["null,name=sink", "h:1,wire=pcap,name=a"],
-            .listen: ["127.0.0.1,order=oldest-first"], .write: ["-"], .distribute: ["replicate"],
+            .interface: ["eth0", "eth1"], .name: ["s1"],
+            .to: ["null,name=sink", "h:1,wire=pcap,name=a", "i:2,ack=required"],
+            .listen: ["127.0.0.1,order=oldest-first"], .write: ["-"], .distribute: ["round-robin"],
+            .reassignAfter: ["1m"], .ackWindow: ["8M"], .tokenFile: ["t"], .allow: ["::/0", "10.0.0.0/8"],
             .filter: ["tcp port 80"], .snaplen: ["96"], .count: ["5"], .duration: ["1m"], .capture: ["af-packet"],
             .tap: ["mirror"], .busyPoll: ["true"], .memory: ["1G"], .segmentSize: ["4M"], .hugepages: ["1G"],
             .numaNode: ["1"],
             .captureCPUs: ["1"], .workerCPUs: ["2-3"], .egressCPUs: ["4"], .controlCPUs: ["0"], .batchSize: ["32K"],
-            .batchTime: ["1ms"], .batchPackets: ["7"], .reassemble: ["off"], .onFull: ["drop-newest"],
+            .batchTime: ["1ms"], .batchPackets: ["7"], .reassemble: ["off"], .overlap: ["bsd-right"],
+            .fragmentTimeout: ["5s"], .fragmentMemory: ["1M"], .onFull: ["drop-newest"],
             .drainTimeout: ["0"], .metrics: ["127.0.0.1:9100"], .report: ["r.json"],
         ])
         #expect(options.inputs == .interfaces([.init("eth0"), .init("eth1")]))
         #expect(options.name == "s1")
-        #expect(options.destinations.map(\.name) == ["sink", "a"])
-        #expect(options.destinations.map(\.address) == [nil, Address(host: "h", port: 1)])
+        #expect(options.destinations.map(\.name) == ["sink", "a", "i:2"])
+        #expect(options.destinations.map(\.address) == [nil, Address(host: "h", port: 1), Address(host: "i", port: 2)])
+        #expect(options.destinations.map(\.ack) == [nil, nil, .required])
+        #expect(options.distribute == .roundRobin && options.reassignAfter == 60_000_000_000)
+        #expect(options.ackWindow == 8 << 20 && options.tokenFile == "t" && options.allow == ["::/0", "10.0.0.0/8"])
         #expect(options.listeners.map(\.address) == [Address(host: "127.0.0.1", port: 57012)])
         #expect(options.listeners.map(\.order) == [.oldestFirst])
         #expect(options.write == "-" && options.filter == "tcp port 80" && options.snapLength == 96)
@@ -52,6 +58,8 @@ struct RunOptionsTests {
         #expect(options.placement.egress == [4] && options.placement.control == [0])
         #expect(options.placement.numaNode == 1)
         #expect(options.batchSize == 32768 && options.batchTime == 1_000_000 && options.batchPackets == 7)
+        #expect(options.reassemble == .off && options.overlap == .bsdRight)
+        #expect(options.fragmentTimeout == 5_000_000_000 && options.fragmentMemory == 1 << 20)
         #expect(options.onFull == .dropNewest && options.drainTimeout == 0)
         #expect(options.metrics == Address(host: "127.0.0.1", port: 9100) && options.report == "r.json")
     }
@@ -100,14 +108,19 @@ struct RunOptionsTests {
         (.drainTimeout, ["10"], ["--drain-timeout 10", "30s"]), (.metrics, ["9100"], ["--metrics 9100", "ADDR:PORT"]),
         (.name, ["a b"], ["--name a b", "64"]), (.name, [".x"], ["--name .x"]),
         (.distribute, ["flow"], ["--distribute flow", "replicate"]),
-        (.reassemble, ["on"], ["--reassemble on", "off"]), (.write, [""], ["-w", "path"]),
+        (.reassemble, ["yes"], ["--reassemble yes", "on", "off"]), (.overlap, ["mac"], ["--overlap mac", "bsd-right"]),
+        (.fragmentTimeout, ["0"], ["--fragment-timeout 0", "30s"]),
+        (.fragmentMemory, ["255K"], ["--fragment-memory 255K", "262144"]), (.write, [""], ["-w", "path"]),
         (.report, [""], ["--report", "path"]), (.read, [""], ["-r", "path"]),
         (.read, ["-", "-"], ["-r -", "twice"]), (.interface, ["a b"], ["-i a b", "name"]),
         (.interface, ["eth0", "eth0"], ["-i eth0", "twice"]),
         (.to, ["h"], ["--to h", "HOST:PORT"]), (.to, ["h:1,wire=erf"], ["wire=erf", "pcapng, pcap, pcap-ns"]),
         (.to, ["h:1,order=random"], ["order=random", "newest-first, oldest-first"]),
         (.to, ["h:1,name=.a"], [".a", "64"]), (.to, ["h:1,name="], ["--to h:1,name="]),
-        (.to, ["h:1,ack=none"], ["'ack'", "name, wire, order"]), (.to, ["h:1,"], ["KEY=VALUE"]),
+        (.to, ["h:1,ack=maybe"], ["ack=maybe", "auto, required, none"]),
+        (.to, ["h:1,wire=pcap,ack=auto"], ["wire=pcap", "ack=auto"]), (.to, ["h:1,acks=no"], ["'acks'", "ack"]),
+        (.ackWindow, ["1K"], ["--ack-window 1K", "65536"]), (.tokenFile, ["-"], ["--token-file -", "path"]),
+        (.reassignAfter, ["5"], ["--reassign-after 5", "30s"]), (.to, ["h:1,"], ["KEY=VALUE"]),
         (.to, ["h:1,name=a,name=b"], ["name", "twice"]), (.to, ["null,wire=pcap"], ["'wire'", "name"]),
         (.to, ["h:1", "h:1"], ["--to h:1", "name=N"]), (.to, ["h:1,name=x", "i:2,name=x"], ["'x'", "name=N"]),
         (.to, ["null", "null"], ["--to null", "name=N"]), (.listen, ["57012"], ["--listen 57012", "ADDR:PORT"]),
@@ -132,6 +145,8 @@ struct RunOptionsTests {
             ([.read: ["a"], .write: ["b"], .report: ["b"]], ["-w b", "--report b"]),
             ([.read: ["a"], .write: ["a"]], ["-w a", "read"]),
             ([.read: ["a"], .to: ["null"], .report: ["a"]], ["--report a", "read"]),
+            ([.read: ["a"], .to: ["null"], .allow: ["::/0"]], ["--allow ::/0", "--listen"]),
+            ([.read: ["a"], .to: ["null"], .distribute: ["round-robin"]], ["--distribute round-robin", "--to"]),
             ([.read: ["a"], .to: ["null"], .tap: ["mirror"]], ["--tap mirror", "-i"]),
             ([.read: ["a"], .to: ["null"], .capture: ["auto"]], ["--capture auto", "-i"]),
             ([.interface: ["e"], .to: ["null"], .pace: ["max"]], ["--pace max", "-r"]),

@@ -17,6 +17,15 @@ public struct NetworkNamespace {
         try TestSupport.run("ip", ["-n", name] + arguments).checked()
     }
 
+    /// Makes a veth pair whose ends have so many queues each, and are up. One of these names that is there is replaced.
+    public func makePair(_ one: String = "left", _ other: String = "right", queues: Int) throws {
+        if (try? ip("link", "show", one)) != nil { try ip("link", "del", one) }
+        let counts = ["numtxqueues", "\(queues)", "numrxqueues", "\(queues)"]
+        let command = ["-n", name, "link", "add", one] + counts + ["type", "veth", "peer", "name", other] + counts
+        try TestSupport.run("ip", command).checked()
+        for interface in [one, other] { try ip("link", "set", interface, "up") }
+    }
+
     /// The command line that runs a program in the namespace.
     public func inside(_ tool: String, _ arguments: [String]) -> (tool: String, arguments: [String]) {
         ("ip", ["netns", "exec", name, tool] + arguments)

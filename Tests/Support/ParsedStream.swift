@@ -26,6 +26,39 @@ public struct ParsedBatch: Sendable, Equatable {
     public var interfaceCRC: UInt32
 }
 
+extension ParsedBatch {
+    /// One whole batch outside of its stream: everything is checked that needs nothing but its own bytes.
+    public init(_ bytes: [UInt8]) throws {
+        let source = ByteReader(bytes)
+        let trailer = bytes.count - 96
+        guard trailer > 0, source.word(trailer) == 0x8053_5054, source.word(trailer + 48) == UInt32(trailer),
+            source.word(trailer + 88) == referenceCRC32C(bytes[..<(trailer + 88)])
+        else { throw StreamProblem("a batch that is not whole") }
+        var packets: [SamplePacket] = []
+        var offset = 0
+        while offset < trailer {
+            let (length, captured) = (Int(source.word(offset + 4)), Int(source.word(offset + 20)))
+            guard source.word(offset) == 6, length == 32 + (captured + 3) / 4 * 4, offset + length <= trailer else {
+                throw StreamProblem("a record of \(length) bytes with \(captured) captured")
+            }
+            packets.append(
+                SamplePacket(
+                    time: UInt64(source.word(offset + 12)) << 32 | UInt64(source.word(offset + 16)),
+                    original: source.word(offset + 24), interface: source.word(offset + 8),
+                    bytes: Array(bytes[(offset + 28)..<(offset + 28 + captured)])))
+            offset += length
+        }
+        guard source.word(trailer + 40) == UInt32(packets.count) else {
+            throw StreamProblem("another count of packets")
+        }
+        self.init(
+            bytes: bytes, packets: packets, run: Array(bytes[(trailer + 16)..<(trailer + 32)]),
+            worker: source.half(trailer + 12), lane: source.half(trailer + 14), number: source.long(trailer + 32),
+            firstArrival: source.long(trailer + 72), lastArrival: source.long(trailer + 80),
+            interfaceCRC: source.word(trailer + 52))
+    }
+}
+
 /// An interface description as it was found in a stream.
 public struct ParsedInterface: Sendable, Equatable {
     /// The link type.
@@ -48,6 +81,8 @@ public enum StreamItem: Sendable, Equatable {
     case statistics(interface: UInt32, options: [UInt16: [UInt8]])
     /// A batch.
     case batch(ParsedBatch)
+    /// A control block of acknowledged delivery.
+    case control(ControlMessage)
 }
 
 /// What one connection or file carried, taken apart by docs/format.md and nothing else.
@@ -66,6 +101,10 @@ public struct ParsedStream: Sendable {
     /// The interfaces in their order.
     public var interfaces: [ParsedInterface] {
         items.compactMap { if case .interface(let interface) = $0 { interface } else { nil } }
+    }
+    /// The control blocks in their order.
+    public var controls: [ControlMessage] {
+        items.compactMap { if case .control(let message) = $0 { message } else { nil } }
     }
     /// The interfaces of the statistics blocks in their order.
     public var statistics: [UInt32] {
@@ -142,7 +181,11 @@ private struct StreamState {
             return .lane(
                 number: block.half(10), kind: block.half(12), run: Array(block.bytes[16..<32]),
                 name: String(decoding: block.bytes[32..<32 + count], as: UTF8.self))
-        default: throw StreamProblem("a block of type \(block.type)")
+        default:
+            guard let message = try ControlMessage(block.bytes) else {
+                throw StreamProblem("a block of type \(block.type)")
+            }
+            return .control(message)
         }
     }
 }
@@ -198,14 +241,19 @@ private struct OpenBatch {
 }
 
 /// Little-endian numbers in a list of bytes.
-private struct ByteReader {
-    let bytes: [UInt8]
+public struct ByteReader: Sendable {
+    /// The list.
+    public let bytes: [UInt8]
 
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    /// A reader of this list.
+    public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    func half(_ offset: Int) -> UInt16 { UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8 }
-    func word(_ offset: Int) -> UInt32 { UInt32(half(offset)) | UInt32(half(offset + 2)) << 16 }
-    func long(_ offset: Int) -> UInt64 { UInt64(word(offset)) | UInt64(word(offset + 4)) << 32 }
+    /// The 16-bit number at an offset.
+    public func half(_ offset: Int) -> UInt16 { UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8 }
+    /// The 32-bit number at an offset.
+    public func word(_ offset: Int) -> UInt32 { UInt32(half(offset)) | UInt32(half(offset + 2)) << 16 }
+    /// The 64-bit number at an offset.
+    public func long(_ offset: Int) -> UInt64 { UInt64(word(offset)) | UInt64(word(offset + 4)) << 32 }
 }
 
 /// One whole block; offsets count from its start.

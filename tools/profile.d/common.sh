@@ -17,6 +17,27 @@ whole() {
     printf '%d' "$((10#$2))"
 }
 
+# A list of CPUs that are there, such as 0-3,5: `cpu_list OPTION VALUE`.
+cpu_list() {
+    [[ $2 =~ ^[0-9]{1,5}(-[0-9]{1,5})?(,[0-9]{1,5}(-[0-9]{1,5})?)*$ ]] || fail 64 "$1 $2: a list of CPUs such as 0-3,5 is needed"
+    local missing
+    missing=$(awk -v online="$(cat /sys/devices/system/cpu/online)" -v wanted="$2" '
+        function spread(list, set,    parts, ends, count, one, cpu) {
+            count = split(list, parts, ",")
+            for (one = 1; one <= count; one++) {
+                if (split(parts[one], ends, "-") == 1) ends[2] = ends[1]
+                for (cpu = ends[1] + 0; cpu <= ends[2]; cpu++) set[cpu] = 1
+            }
+        }
+        BEGIN {
+            spread(online, there)
+            spread(wanted, asked)
+            for (cpu in asked) if (!(cpu in there)) { print cpu; exit }
+        }')
+    [ -z "$missing" ] || fail 66 "$1 $2: there is no CPU $missing"
+    printf '%s' "$2"
+}
+
 needs() { command -v "$1" >/dev/null || fail 69 "the program '$1' is missing; on Debian: apt-get install $2"; }
 
 # ---- the process ----------------------------------------------------------------------------------------------------

@@ -53,6 +53,21 @@ SPILLWAY_NO_LOCKS static inline void spillway_copy(void *target, const void *sou
     __builtin_memcpy(target, source, length);
 }
 
+/// memmove(3) under the promise above.
+SPILLWAY_NO_LOCKS static inline void spillway_move(void *target, const void *source, size_t length) {
+    __builtin_memmove(target, source, length);
+}
+
+/// Asks for memory that will be read soon. It never faults.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_range(const void *start, size_t length) {
+    for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((const char *)start + offset, 0, 3);
+}
+
+/// Asks for memory that will be written soon. It never faults.
+SPILLWAY_NO_LOCKS static inline void spillway_prefetch_range_to_write(void *start, size_t length) {
+    for (size_t offset = 0; offset < length; offset += 64) __builtin_prefetch((char *)start + offset, 1, 3);
+}
+
 /// Has the cache fetch the line of an address that will be read, or written, soon. Any address will do.
 SPILLWAY_NO_LOCKS static inline void spillway_prefetch(const void *address) { __builtin_prefetch(address, 0); }
 SPILLWAY_NO_LOCKS static inline void spillway_prefetch_to_write(const void *address) { __builtin_prefetch(address, 1); }
@@ -60,6 +75,11 @@ SPILLWAY_NO_LOCKS static inline void spillway_prefetch_to_write(const void *addr
 /// memset(3) under the promise above.
 SPILLWAY_NO_LOCKS static inline void spillway_fill(void *target, int byte, size_t length) {
     __builtin_memset(target, byte, length);
+}
+
+/// memcmp(3) under the promise above.
+SPILLWAY_NO_LOCKS static inline int spillway_compare(const void *left, const void *right, size_t length) {
+    return __builtin_memcmp(left, right, length);
 }
 
 /// Maps anonymous memory; `huge_shift` is 0 for ordinary pages, 21 for 2 MiB, 30 for 1 GiB. NULL on failure (errno).
@@ -105,6 +125,35 @@ SPILLWAY_NO_LOCKS long spillway_unacknowledged(int socket);
 
 /// accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC: the connection, or -errno.
 int spillway_accept(int socket);
+
+/// Gives a file a new name in the same file system without replacing anything (renameat2 with RENAME_NOREPLACE): 0 or
+/// -errno, -EEXIST if the new name is taken. Where the file system lacks the flag: a look, and then a plain rename.
+int spillway_rename_new(int from_directory, const char *from, int to_directory, const char *to);
+
+/// openat(2), which is variadic: a descriptor, or -errno.
+int spillway_open_at(int directory, const char *path, int flags, unsigned mode);
+
+/// Reserves space of a file without changing its size (fallocate with FALLOC_FL_KEEP_SIZE): 0 or -errno.
+int spillway_reserve(int descriptor, long start, long length);
+
+// ---- crash points ------------------------------------------------------------------------------------------------
+
+/// The number of the armed crash point, 0 if none is: see Machine/CrashPoint.swift.
+extern int spillway_crash_armed;
+
+/// Ends the process by SIGKILL when this is the armed point and it has been passed often enough.
+SPILLWAY_NO_LOCKS void spillway_crash_reached(void);
+
+/// Arms a point: the process dies when it passes it for the `count`th time. For the start of a process.
+void spillway_crash_arm(int point, int count);
+
+/// Passes a point; one load and one comparison when nothing is armed.
+SPILLWAY_NO_LOCKS static inline void spillway_crash_pass(int point) {
+    if (__builtin_expect(spillway_crash_armed == point, 0)) spillway_crash_reached();
+}
+
+/// Whether a point is armed.
+SPILLWAY_NO_LOCKS static inline int spillway_crash_is_armed(int point) { return spillway_crash_armed == point; }
 
 /// The values of socket options whose names are macros Swift does not import.
 int spillway_tcp_notsent_lowat(void);

@@ -68,6 +68,9 @@ int spillway_xdp_attach(int interface, int program, _Bool in_driver);
 /// Detaches the program of a link at once, and closes it.
 void spillway_xdp_detach(int link);
 
+/// Whether an attachment still is one: somebody may have detached it (bpftool link detach), and with its interface it ends.
+_Bool spillway_xdp_is_attached(int link);
+
 /// What is attached to an interface.
 struct spillway_xdp_present {
     /// 0 if nothing is.
@@ -88,6 +91,11 @@ int spillway_xdp_mark(int map, const void *key, _Bool is_there);
 int spillway_xdp_set_socket(int sockets, uint32_t queue, int socket);
 
 // ---- the socket --------------------------------------------------------------------------------------------------
+
+/// A new AF_XDP socket, or an ordinary one to ask the kernel about interfaces with. -1 with errno. Here because SOCK_RAW and the like
+/// are an enumeration, which belongs to another Swift module depending on the order in which the compiler loads them.
+int spillway_xdp_socket(void);
+int spillway_xdp_control_socket(void);
 
 /// Registers memory for packets in chunks of `chunk` bytes, and the sizes of the three rings. 0, or an errno.
 int spillway_xdp_set_up(
@@ -119,17 +127,23 @@ SPILLWAY_XDP_NO_LOCKS static inline void spillway_xdp_wake(int socket) {
 
 // ---- the interface -----------------------------------------------------------------------------------------------
 
-/// Its flags (netdevice(7)), or -errno.
-int spillway_xdp_flags(int socket, const char *name);
+struct ifreq;
 
-/// Its number of receive queues; 1 for a driver that does not say.
-uint32_t spillway_xdp_queues(int socket, const char *name);
+/// Asks the kernel something about an interface (netdevice(7)), by its index, for its name may change. 0, or an errno; ENODEV
+/// if it is not in the network namespace of the socket any more.
+int spillway_xdp_ask(int socket, int interface, unsigned long question, struct ifreq *request);
+
+/// Its flags (netdevice(7)), or -errno.
+int spillway_xdp_flags(int socket, int interface);
+
+/// Its number of receive queues; 1 for a driver that does not say. `most` becomes the number it can be given under way.
+uint32_t spillway_xdp_queues(int socket, int interface, uint32_t *most);
 
 /// Its greatest packet without the Ethernet header, or -errno.
-int spillway_xdp_mtu(int socket, const char *name);
+int spillway_xdp_mtu(int socket, int interface);
 
 /// Its station address and hardware type (ARPHRD_), or -errno.
-int spillway_xdp_station(int socket, const char *name, struct spillway_station *station);
+int spillway_xdp_station(int socket, int interface, struct spillway_station *station);
 
 /// How a card stamps packets.
 struct spillway_card_stamps {
@@ -138,10 +152,10 @@ struct spillway_card_stamps {
 };
 
 /// Whether the card takes VLAN tags out of frames (ethtool's rxvlan): 1 or 0, or -errno.
-int spillway_xdp_strips_tags(int socket, const char *name);
+int spillway_xdp_strips_tags(int socket, int interface);
 
 /// Has the card take VLAN tags out of frames, or leave them in. 0, or an errno.
-int spillway_xdp_strip_tags(int socket, const char *name, _Bool strips);
+int spillway_xdp_strip_tags(int socket, int interface, _Bool strips);
 
 /// A packet socket that receives nothing and makes the interface take frames for other stations too (packet(7)) as
 /// long as it is open. The socket, or -errno.
@@ -162,10 +176,10 @@ int spillway_xdp_set_station(int map, const struct spillway_station *station);
 
 /// Has the card stamp every packet it receives, as ptp4l does (SIOCSHWTSTAMP, Documentation/networking/timestamping.rst).
 /// `before` becomes what has to be set afterwards: nothing if it did so already. 0, or an errno.
-int spillway_xdp_stamp_in_card(int socket, const char *name, struct spillway_card_stamps *before);
+int spillway_xdp_stamp_in_card(int socket, int interface, struct spillway_card_stamps *before);
 
 /// Sets again what was before.
-void spillway_xdp_restore_stamps(int socket, const char *name, const struct spillway_card_stamps *before);
+void spillway_xdp_restore_stamps(int socket, int interface, const struct spillway_card_stamps *before);
 
 /// Has the kernel work for this socket only when it is asked (SO_PREFER_BUSY_POLL), at most `budget` packets at a time.
 /// 0, or an errno; `step` becomes the option that was refused.

@@ -50,6 +50,21 @@ indirect enum Formula {
     /// A condition that must be met.
     static func condition(_ condition: Condition) -> Formula { .literal(Literal(condition: condition, isMet: true)) }
 
+    /// Joins another one to this one. What is joined in the same way as before stays one list, however many there are.
+    mutating func append(_ next: Formula, isOr: Bool) {
+        switch (self, isOr) {
+        case (.any(var parts), true):
+            self = .any([])
+            parts.append(next)
+            self = .any(parts)
+        case (.all(var parts), false):
+            self = .all([])
+            parts.append(next)
+            self = .all(parts)
+        default: self = isOr ? .any([self, next]) : .all([self, next])
+        }
+    }
+
     /// The opposite (De Morgan).
     var negated: Formula {
         switch self {

@@ -37,10 +37,10 @@ struct Prefix: Hashable {
         self.init(bytes, length: length)
     }
 
-    /// Whether the other one is a part of this one.
-    func contains(_ other: Prefix) -> Bool {
-        bytes.count == other.bytes.count && length <= other.length && Self.masked(other.bytes, length) == bytes
-    }
+    /// The prefix of fewer bits that this one lies in.
+    func widened(to length: Int) -> Prefix { Prefix(known: Self.masked(bytes, length), length: length) }
+
+    private init(known bytes: [UInt8], length: Int) { (self.bytes, self.length) = (bytes, length) }
 
     private static func mask(_ length: Int) -> UInt32 { length == 0 ? 0 : .max << (32 - UInt32(length)) }
 

@@ -70,7 +70,7 @@ struct SelectionParser {
             let isOr = words[place] == "or"
             place += 1
             let next = try term()
-            formula = isOr ? .any([formula, next]) : .all([formula, next])
+            formula.append(next, isOr: isOr)
             hasOr = hasOr || isOr
         }
         return (formula, hasOr)
@@ -137,7 +137,7 @@ struct SelectionParser {
         while place < words.count, ["and", "or"].contains(words[place]) {
             let isOr = next() == "or"
             let more = try name(qualifiers)
-            formula = isOr ? .any([formula, more]) : .all([formula, more])
+            formula.append(more, isOr: isOr)
         }
         guard take(")") else { throw Problem(word: "(", reason: "only names may stand in it here") }
         inherited = nil

@@ -113,8 +113,11 @@ private struct SelectionBuilder {
     /// The kernel finds only the longest prefix of an address, so each has the bits of those it lies in, too.
     func spread() -> [Prefix: spillway_ends] {
         var result = prefixes
+        let lengths = Set(prefixes.keys.map(\.length))
         for prefix in prefixes.keys {
-            for (wider, ends) in prefixes where wider.contains(prefix) { result[prefix]!.add(ends) }
+            for length in lengths where length < prefix.length {
+                if let ends = prefixes[prefix.widened(to: length)] { result[prefix]!.add(ends) }
+            }
         }
         return result
     }

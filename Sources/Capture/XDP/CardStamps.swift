@@ -5,19 +5,19 @@ import Glibc
 struct CardStamps: ~Copyable {
     /// Whether the card stamps every packet it receives.
     let areMade: Bool
-    private let name: String
+    private let interface: Int32
     private let socket: OwnedDescriptor
     private var before = spillway_card_stamps()
 
     /// Asks the driver, if they are wanted.
-    init(_ name: String, isWanted: Bool) {
-        self.name = name
-        socket = OwnedDescriptor(Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
-        areMade = unsafe isWanted && spillway_xdp_stamp_in_card(socket.number, name, &before) == 0
+    init(interface: Int32, isWanted: Bool) {
+        self.interface = interface
+        socket = OwnedDescriptor(spillway_xdp_control_socket())
+        areMade = unsafe isWanted && spillway_xdp_stamp_in_card(socket.number, interface, &before) == 0
     }
 
     deinit {
         var before = before
-        unsafe spillway_xdp_restore_stamps(socket.number, name, &before)
+        unsafe spillway_xdp_restore_stamps(socket.number, interface, &before)
     }
 }

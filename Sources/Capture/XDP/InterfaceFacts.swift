@@ -5,22 +5,26 @@ import Machine
 /// What has to be known of an interface before it is captured from.
 struct InterfaceFacts {
     let queues: UInt32
+    /// The receive queues it can be given while it is captured from (ethtool -L).
+    let mostQueues: UInt32
     let mtu: Int
     let station: spillway_station
     /// The NUMA node of the card, nil where there is none to tell.
     let node: Int?
 
-    init(_ name: String, socket: Int32) throws(XDPError) {
+    init(_ name: String, index: Int32, socket: Int32) throws(XDPError) {
         var request = spillway_station()
-        let hardware = unsafe spillway_xdp_station(socket, name, &request)
+        let hardware = unsafe spillway_xdp_station(socket, index, &request)
         // ARPHRD_ETHER and ARPHRD_LOOPBACK (linux/if_arp.h): both begin with an Ethernet header.
         guard hardware == 1 || hardware == 772 else { throw .notEthernet(name) }
-        let flags = unsafe spillway_xdp_flags(socket, name)
+        let flags = spillway_xdp_flags(socket, index)
         if flags >= 0, flags & 1 /* IFF_UP */ == 0 { throw .isDown(name) }
         station = request
-        queues = unsafe spillway_xdp_queues(socket, name)
+        var most: UInt32 = 0
+        queues = unsafe spillway_xdp_queues(socket, index, &most)
+        mostQueues = most
         node = Self.node(name)
-        mtu = max(Int(unsafe spillway_xdp_mtu(socket, name)), 0)
+        mtu = max(Int(spillway_xdp_mtu(socket, index)), 0)
     }
 
     private static func node(_ name: String) -> Int? {

@@ -16,6 +16,8 @@ public enum XDPError: Error, Sendable, Equatable, CustomStringConvertible {
     case foreignProgram(String, program: String, identifier: UInt32)
     /// The kernel or the driver refused this rung of the ladder, for this reason.
     case refused(String, rung: XDPRung, reason: String, advice: String)
+    /// Somebody detached the program while it was captured from.
+    case detached(String)
     /// The interface was removed while it was captured from.
     case removed(String)
 
@@ -34,6 +36,8 @@ public enum XDPError: Error, Sendable, Equatable, CustomStringConvertible {
                 + " remove it with: ip link set \(name) xdp off, or use --capture af-packet"
         case .refused(let name, let rung, let reason, let advice):
             "\(name): \(rung.rawValue) is not available: \(reason); \(advice)"
+        case .detached(let name):
+            "\(name): somebody detached the XDP program (bpftool link detach), so nothing arrives any more"
         case .removed(let name): "\(name): the interface was removed"
         }
     }

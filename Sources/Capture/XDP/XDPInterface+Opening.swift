@@ -21,12 +21,12 @@ extension XDPInterface {
     ) throws(XDPError) -> XDPInterface {
         guard case let (own, index)? = PcapInterface.identity(name), index != 0 else { throw .noSuchInterface(name) }
         let claim = try claim(own, index)
-        let facts = try InterfaceFacts(own, socket: claim.number)
+        let facts = try InterfaceFacts(own, index: Int32(index), socket: claim.number)
         let numbers = try choose(wanted, of: facts.queues, own)
         try refuseForeign(own, index)
         spillway_xdp_lift_memory_limit()
         let sizes = sizes(numbers.count)
-        let stamps = CardStamps(own, isWanted: asksCard != false && rung != .generic)
+        let stamps = CardStamps(interface: Int32(index), isWanted: asksCard != false && rung != .generic)
         let program = try attach(
             own, index, facts, rung, filter, fragments: sizes.takesFragments, asksCard: asksCard ?? stamps.areMade)
         let opened = try open(
@@ -40,7 +40,7 @@ extension XDPInterface {
             opened.isZeroCopy ? .zeroCopy : program.attachedInDriver == true ? .native : .generic
         return XDPInterface(
             own, index: index, rung: granted, filter: filter, program: program, queues: opened, claim: claim,
-            promiscuous: promiscuous, stamps: stamps, deferred: busyPolls ? DeferredInterrupts(own) : nil)
+            promiscuous: promiscuous, stamps: stamps, busyPolls: busyPolls)
     }
 
     private static func claim(_ name: String, _ index: UInt32) throws(XDPError) -> OwnedDescriptor {
@@ -94,7 +94,7 @@ extension XDPInterface {
         for attempt in attempts {
             do throws(SystemError) {
                 var program = try XDPProgram(
-                    interface: index, queues: facts.queues, fragments: attempt.fragments, filter: filter,
+                    interface: index, queues: facts.mostQueues, fragments: attempt.fragments, filter: filter,
                     asksCard: attempt.asksCard)
                 try program.setStation(facts.station)
                 try program.attach(inDriver: attempt.inDriver)
@@ -147,7 +147,7 @@ extension XDPInterface {
         case EPERM, EACCES:
             return .notPermitted(
                 name, doing: isSocket ? "an AF_XDP socket" : "\(error.subject)",
-                needs: isSocket ? "CAP_NET_RAW" : "CAP_BPF and CAP_NET_ADMIN")
+                needs: isSocket ? "CAP_NET_RAW" : "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")
         case ENOBUFS where error.subject == "XDP_UMEM_REG":
             return .notPermitted(name, doing: "locking packet memory", needs: "CAP_IPC_LOCK (or LimitMEMLOCK=infinity)")
         default:
@@ -158,6 +158,7 @@ extension XDPInterface {
     private static func advice(_ error: SystemError, _ rung: XDPRung, _ facts: InterfaceFacts) -> String {
         let isBind = error.call == "bind"
         switch (error.code, rung) {
+        case (EMFILE, _), (ENFILE, _): return "raise the limit of open files (ulimit -n, LimitNOFILE)"
         case (EBUSY, _) where isBind: return "another AF_XDP socket is bound to that queue; end its program"
         case (EBUSY, _), (EEXIST, _): return "an XDP program is attached already; see ip link"
         case (ERANGE, _) where facts.mtu > 1500, (EINVAL, _) where facts.mtu > 1500:

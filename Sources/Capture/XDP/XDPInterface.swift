@@ -23,8 +23,6 @@ import Synchronization
     public let takesFragments: Bool
     /// Bytes that one buffer holds.
     public let frameRoom: Int
-    /// Whether the card goes on taking VLAN tags out of frames, because it cannot be told not to: they are lost.
-    public let losesTags: Bool
     /// What is captured; nil for everything.
     public let filter: SelectiveFilter?
     /// Whether the card is asked when a packet came; where it does not say, the kernel's clock does.
@@ -32,8 +30,6 @@ import Synchronization
     /// Whether redirects that failed can be counted.
     public let seesErrors: Bool
     let index: UInt32
-    /// The name as the kernel's calls take it, so that capture threads can ask without making one.
-    private let nameBytes: UnsafeMutablePointer<CChar>
     private let program: Mutex<XDPProgram>
     private let queues: XDPQueues
     private let claim: OwnedDescriptor
@@ -41,44 +37,71 @@ import Synchronization
     private let processors: Int
     /// Whether the sockets are polled busily.
     public let busyPolls: Bool
-    /// What busy polling could not set on the interface, and why.
-    public let interruptProblems: [String]
     private let stamps: CardStamps
-    private let deferred: Mutex<DeferredInterrupts?>
+    private let deferred = Mutex<DeferredInterrupts?>(nil)
+    /// What is written down about these settings, from `prepare` on.
+    private let changed = Mutex<ChangedSettings?>(nil)
     /// Whether the card took tags out before, and is to do so again.
-    private let stripsAfterwards: Mutex<Bool>
+    private let stripsAfterwards = Mutex(false)
 
     init(
         _ name: String, index: UInt32, rung: XDPRung, filter: SelectiveFilter?, program: consuming XDPProgram,
         queues: consuming XDPQueues, claim: consuming OwnedDescriptor, promiscuous: consuming OwnedDescriptor,
-        stamps: consuming CardStamps, deferred: consuming DeferredInterrupts?
+        stamps: consuming CardStamps, busyPolls: Bool
     ) {
         (self.name, self.index, self.rung, self.filter) = (name, index, rung, filter)
         (asksCard, seesErrors) = (program.asksCard, program.seesErrors)
         self.stamps = stamps
-        switch deferred {
-        case .some(let deferred): (busyPolls, interruptProblems) = (true, deferred.problems)
-        case .none: (busyPolls, interruptProblems) = (false, [])
-        }
-        self.deferred = Mutex(deferred)
-        unsafe nameBytes = strdup(name)
+        self.busyPolls = busyPolls
         queueNumbers = queues.numbers
         (takesFragments, frameRoom) = queues.takesFragments(and: program.takesFragments)
         self.program = Mutex(program)
         self.queues = queues
         self.claim = claim
         self.promiscuous = promiscuous
-        let strips = unsafe spillway_xdp_strips_tags(self.claim.number, name) == 1
-        let isLeft = unsafe strips && spillway_xdp_strip_tags(self.claim.number, name, false) != 0
-        losesTags = isLeft
-        stripsAfterwards = Mutex(strips && !isLeft)
         processors = Int(spillway_xdp_processors())
     }
 
     deinit {
         // Before the sockets close: a packet must not meet one that is half gone.
         stopArrivals()
-        unsafe free(nameBytes)
+    }
+
+    /// Sets on the interface what is the interface's and not the process's: VLAN tags stay in frames, and with busy polling
+    /// interrupts wait. Call it once, when nothing but `stopArrivals` can end the run any more, which sets it back.
+    ///
+    /// - Returns: whether the card goes on taking tags out, because it cannot be told not to, so that they are lost; what of
+    ///   the interrupts could not be set, and why; and what a killed run had left changed, which is set back.
+    public func prepare() -> (losesTags: Bool, interruptProblems: [String], leftChanged: [String]) {
+        let record = ChangedSettings(index)
+        let left = record.read()
+        setBack(left)
+        let strips = spillway_xdp_strips_tags(claim.number, Int32(index)) == 1
+        let interrupts = busyPolls ? DeferredInterrupts.present(of: index) : []
+        changed.withLock { $0 = record }
+        record.write((strips ? [(Self.tagStripping, "on")] : []) + interrupts)
+        let isLeft = strips && spillway_xdp_strip_tags(claim.number, Int32(index), false) != 0
+        stripsAfterwards.withLock { $0 = strips && !isLeft }
+        let problems = busyPolls ? deferInterrupts() : []
+        return (isLeft, problems, left.map(\.setting))
+    }
+
+    /// ethtool's name of what the record calls so, too.
+    private static let tagStripping = "rxvlan"
+
+    private func setBack(_ settings: [(setting: String, value: String)]) {
+        DeferredInterrupts.setBack(settings, of: index)
+        guard settings.contains(where: { $0 == (Self.tagStripping, "on") }) else { return }
+        _ = spillway_xdp_strip_tags(claim.number, Int32(index), true)
+    }
+
+    private func deferInterrupts() -> [String] {
+        deferred.withLock { deferred in
+            let made = DeferredInterrupts(index)
+            let problems = made.problems
+            deferred = consume made
+            return problems
+        }
     }
 
     /// A queue by its place in `queueNumbers`; the caller owns it from now on.
@@ -114,16 +137,20 @@ import Synchronization
     public func stopArrivals() {
         program.withLock { $0.detach() }
         stripsAfterwards.withLock { strips in
-            if strips { _ = unsafe spillway_xdp_strip_tags(claim.number, name, true) }
+            if strips { _ = spillway_xdp_strip_tags(claim.number, Int32(index), true) }
             strips = false
         }
         deferred.withLock { $0 = nil }
+        changed.withLock { record in
+            record?.remove()
+            record = nil
+        }
     }
 
     /// Tells the program the station address the interface has now. For the control plane, now and then.
     public func refreshStation() {
         var station = spillway_station()
-        guard unsafe spillway_xdp_station(claim.number, name, &station) >= 0 else { return }
+        guard unsafe spillway_xdp_station(claim.number, Int32(index), &station) >= 0 else { return }
         program.withLock { program in
             do throws(SystemError) { try program.setStation(station) } catch {}
         }
@@ -136,9 +163,23 @@ import Synchronization
 
     /// How the interface is now.
     public var condition: PcapInterface.Condition {
-        let flags = unsafe spillway_interface_flags(claim.number, nameBytes)
-        guard flags >= 0, unsafe if_nametoindex(nameBytes) == index else { return .removed }
-        return flags & Int32(IFF_UP) != 0 ? .up : .down
+        let flags = spillway_xdp_flags(claim.number, Int32(index))
+        if flags == -ENODEV { return .removed }
+        return flags < 0 || flags & Int32(IFF_UP) != 0 ? .up : .down
+    }
+
+    /// Whether nothing will arrive any more. For capture threads: nothing is allocated.
+    public var isOver: Bool {
+        if case .removed = condition { return true }
+        return program.withLock { $0.isCutOff }
+    }
+
+    /// Why nothing will arrive any more, if that is so.
+    public var end: XDPError? {
+        // An interface that goes takes the program with it, so it is asked for last.
+        let isCutOff = program.withLock { $0.isCutOff }
+        if case .removed = condition { return .removed(name) }
+        return isCutOff ? .detached(name) : nil
     }
 
     /// What the interface's description block says.

@@ -12,6 +12,8 @@ package struct XDPProgram: ~Copyable {
     private let interface: UInt32
     private(set) var attachedInDriver: Bool?
     private var link: Int32 = -1
+    /// What `isCutOff` was when it was detached: the threads of other queues have still to learn it.
+    private var wasCutOff = false
 
     /// Loads the program for an interface.
     ///
@@ -61,9 +63,13 @@ package struct XDPProgram: ~Copyable {
 
     /// Detaches it, if it still is.
     mutating func detach() {
+        wasCutOff = isCutOff
         if link >= 0 { spillway_xdp_detach(link) }
         (link, attachedInDriver) = (-1, nil)
     }
+
+    /// Whether somebody else has detached it, or its interface is gone.
+    var isCutOff: Bool { wasCutOff || link >= 0 && !spillway_xdp_is_attached(link) }
 
     /// Whether redirects that failed are counted at the kernel's tracepoint.
     var seesErrors: Bool { maps.errors >= 0 }

@@ -21,7 +21,7 @@ enum XDPSocket {
         _ interface: UInt32, _ queue: UInt32, memory: MemoryRegion, frameBytes: Int, sizes: XDPSizes,
         attempts: [(zeroCopy: Bool, fragments: Bool)]
     ) throws(SystemError) -> Opened {
-        let socket = Glibc.socket(AF_XDP, Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let socket = spillway_xdp_socket()
         if socket < 0 { throw SystemError("socket", "AF_XDP") }
         var rings: [XDPRing] = []
         do throws(SystemError) {

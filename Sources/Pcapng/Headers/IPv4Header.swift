@@ -31,7 +31,7 @@ struct IPv4Header: BitwiseCopyable {
 
     /// Bytes of the datagram or fragment; 0 where a segment too large for the field was captured before it
     /// was cut.
-    private var totalLength: Int {
+    var totalLength: Int {
         @_noLocks @inline(__always) get { Int(packet.number16(start + Field.totalLength)) }
     }
 

@@ -11,6 +11,8 @@ struct IPv6Header: BitwiseCopyable {
     }
     /// Bytes of the header without extension headers.
     static var length: Int { @_noLocks get { 40 } }
+    /// Where in the header the number of the next one stands.
+    static var nextHeaderOffset: Int { @_noLocks get { Field.nextHeader } }
 
     /// The header at `start`; nil unless all of it was captured.
     @_noLocks @inline(__always)
@@ -20,14 +22,15 @@ struct IPv6Header: BitwiseCopyable {
         self.start = start
     }
 
+    /// Bytes behind the header; 0 for a jumbogram (RFC 2675), or a segment captured before it was cut.
+    var payloadLength: Int {
+        @_noLocks @inline(__always) get { Int(packet.number16(start + Field.payloadLength)) }
+    }
     /// Where the packet ends, no later than the captured bytes. A jumbogram (RFC 2675), or a segment captured
     /// before it was cut, has length 0 and ends with the frame.
     var end: Int {
         @_noLocks @inline(__always)
-        get {
-            let payload = Int(packet.number16(start + Field.payloadLength))
-            return payload == 0 ? packet.count : min(packet.count, start + Self.length + payload)
-        }
+        get { payloadLength == 0 ? packet.count : min(packet.count, start + Self.length + payloadLength) }
     }
     /// The first extension header, or the protocol above.
     var nextHeader: UInt8 { @_noLocks @inline(__always) get { packet.byte(start + Field.nextHeader) } }
@@ -56,6 +59,12 @@ struct IPv6Extensions: BitwiseCopyable {
     private(set) var fragmentOffset = 0
     private(set) var moreFragments = false
     private(set) var identification: UInt32 = 0
+    /// Where the fragment header stands.
+    private(set) var fragmentHeader = 0
+    /// Where the number 44 stands that announces the fragment header: in the header before it.
+    private(set) var announcement = 0
+    /// Whether a fragment header follows another one, which no sender does.
+    private(set) var isNested = false
 
     /// A longer chain is left alone: no sender has reason for one, and following it costs time on every
     /// packet.
@@ -66,6 +75,7 @@ struct IPv6Extensions: BitwiseCopyable {
     init(_ packet: PacketBytes, from start: Int, first: UInt8) {
         end = start
         protocolNumber = first
+        announcement = start - IPv6Header.length + IPv6Header.nextHeaderOffset
         // TCP and UDP first: nearly every packet has no chain.
         if first == 6 || first == 17 { isComplete = true } else { follow(packet) }
     }
@@ -94,6 +104,7 @@ struct IPv6Extensions: BitwiseCopyable {
             }
             guard packet.has(length, at: end) else { return }
             protocolNumber = packet.byte(end)
+            if !hasFragmentHeader { announcement = end }
             end += length
             if fragmentOffset != 0 {
                 // What follows is data from the middle of a datagram.
@@ -106,7 +117,9 @@ struct IPv6Extensions: BitwiseCopyable {
     /// The fragment header. Of several the first that makes the packet a fragment counts.
     @_noLocks
     private mutating func takeFragment(_ packet: PacketBytes) {
+        isNested = hasFragmentHeader
         if moreFragments { return }
+        fragmentHeader = end
         let field = packet.number16(end + 2)
         hasFragmentHeader = true
         fragmentOffset = Int(field & 0xFFF8)

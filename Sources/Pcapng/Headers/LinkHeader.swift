@@ -1,8 +1,8 @@
 /// What stands before the network layer: how long it is, what follows, and the VLANs on the way.
 ///
 /// Followed: Ethernet with any stack of VLAN tags (IEEE 802.1Q, 802.1ad and the older 0x9100), LLC/SNAP, MPLS
-/// (RFC 3032) and PPPoE (RFC 2516); BSD loopback; Linux cooked captures of both versions; bare IP. Link types
-/// as in the tcpdump.org LINKTYPE registry.
+/// (RFC 3032) and PPPoE (RFC 2516); BSD loopback; Linux cooked captures of both versions; PPP, PPPoE and Cisco HDLC
+/// without Ethernet; bare IP. Link types as in the tcpdump.org LINKTYPE registry.
 struct LinkHeader: BitwiseCopyable {
     /// Where the network layer begins.
     var length = 0
@@ -13,6 +13,12 @@ struct LinkHeader: BitwiseCopyable {
     /// Identifiers of the first and the second VLAN.
     var outerVLAN: UInt16 = 0
     var innerVLAN: UInt16 = 0
+    /// Where LLC and SNAP (RFC 1042) stand, 8 bytes; 0 if nowhere.
+    var snapPlace = 0
+    /// Where the EtherType stands, or the length in its place if there is SNAP.
+    var typePlace = 0
+    /// Where the PPPoE header stands, plus 1; 0 if there is none.
+    var sessionPlace = 0
 
     private enum Field {
         static var ethernetType: Int { @_noLocks get { 12 } }
@@ -34,12 +40,19 @@ struct LinkHeader: BitwiseCopyable {
         case 0, 108: readFamily(packet)
         case 113:
             guard packet.has(Field.cookedLength, at: 0) else { return }
-            length = Field.cookedLength
+            (length, typePlace) = (Field.cookedLength, Field.cookedType)
             follow(packet.number16(Field.cookedType), packet)
         case 276:
             guard packet.has(Field.cooked2Length, at: 0) else { return }
             length = Field.cooked2Length
             follow(packet.number16(0), packet)
+        case 9, 50: readPPP(packet)
+        case 51: readSession(packet)
+        case 104:
+            // Cisco HDLC: address, control, EtherType.
+            guard packet.has(4, at: 0) else { return }
+            (length, typePlace) = (4, 2)
+            follow(packet.number16(2), packet)
         case 12, 14, 101: readVersion(packet)
         case 228: etherType = 0x0800
         case 229: etherType = 0x86DD
@@ -50,7 +63,7 @@ struct LinkHeader: BitwiseCopyable {
     @_noLocks @inline(__always)
     private mutating func readEthernet(_ packet: PacketBytes) {
         guard packet.has(Field.ethernetLength, at: 0) else { return }
-        length = Field.ethernetLength
+        (length, typePlace) = (Field.ethernetLength, Field.ethernetType)
         let type = packet.number16(Field.ethernetType)
         // Nearly every packet ends here.
         if type == 0x0800 || type == 0x86DD { etherType = type } else { follow(type, packet) }
@@ -69,6 +82,7 @@ struct LinkHeader: BitwiseCopyable {
                 guard packet.has(Field.tagLength, at: length) else { return }
                 addVLAN(packet.number16(length) & 0x0FFF)
                 type = packet.number16(length + 2)
+                if snapPlace == 0 { typePlace = length + 2 }
                 length += Field.tagLength
             case 0x8847, 0x8848:
                 readLabels(packet)
@@ -78,9 +92,10 @@ struct LinkHeader: BitwiseCopyable {
                 return
             case 0...1500:
                 // IEEE 802.3: a length, then LLC. With SNAP and no organisation an EtherType comes after all.
-                guard packet.has(8, at: length), packet.number32(length) == 0xAAAA_0300,
+                guard snapPlace == 0, packet.has(8, at: length), packet.number32(length) == 0xAAAA_0300,
                     packet.number16(length + 4) == 0
                 else { return }
+                snapPlace = length
                 type = packet.number16(length + 6)
                 length += 8
             default:
@@ -114,9 +129,24 @@ struct LinkHeader: BitwiseCopyable {
     @_noLocks
     private mutating func readSession(_ packet: PacketBytes) {
         guard packet.has(8, at: length) else { return }
-        let inner = packet.number16(length + 6)
+        sessionPlace = length + 1
+        takeProtocol(packet.number16(length + 6))
         length += 8
-        if inner == 0x0021 { etherType = 0x0800 } else if inner == 0x0057 { etherType = 0x86DD }
+    }
+
+    /// PPP, with or without the address and control bytes of HDLC (RFC 1662); a protocol number of one byte (RFC 1661,
+    /// section 6.5) is left alone.
+    @_noLocks
+    private mutating func readPPP(_ packet: PacketBytes) {
+        guard packet.has(4, at: 0) else { return }
+        length = packet.number16(0) == 0xFF03 ? 4 : 2
+        takeProtocol(packet.number16(length - 2))
+    }
+
+    /// The protocol numbers of PPP that are IP (RFC 1332, RFC 5072).
+    @_noLocks @inline(__always)
+    private mutating func takeProtocol(_ number: UInt16) {
+        if number == 0x0021 { etherType = 0x0800 } else if number == 0x0057 { etherType = 0x86DD }
     }
 
     /// BSD loopback: an address family in the byte order of the machine that captured, or in network order.

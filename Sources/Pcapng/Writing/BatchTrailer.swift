@@ -6,7 +6,7 @@ public struct RunIdentity: BitwiseCopyable, Hashable, Sendable, CustomStringConv
     public let low: UInt64, high: UInt64
 
     /// An identity with these bits.
-    public init(low: UInt64, high: UInt64) {
+    @_noLocks @inlinable public init(low: UInt64, high: UInt64) {
         self.low = low
         self.high = high
     }

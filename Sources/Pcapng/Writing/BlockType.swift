@@ -13,6 +13,13 @@ public enum BlockType {
     /// Spillway: what a lane is for.
     public static var lane: UInt32 { @_noLocks @inlinable get { 0x8053_504C } }
 
+    /// Spillway: what a section of a cache file is for.
+    public static var cacheHeader: UInt32 { @_noLocks @inlinable get { 0x8053_5052 } }
+    /// Spillway: the checksum of the blocks of a cache file that are in no batch.
+    public static var check: UInt32 { @_noLocks @inlinable get { 0x8053_5043 } }
+    /// Spillway: the end of a sealed cache file.
+    public static var cacheFooter: UInt32 { @_noLocks @inlinable get { 0x8053_5046 } }
+
     /// Snapshot length in every interface description; no record holds more captured bytes.
     public static var snapshotLength: Int { @_noLocks @inlinable get { 262144 } }
 }

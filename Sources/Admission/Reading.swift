@@ -1,0 +1,53 @@
+/// What the governor is told at each turn, about the time since the turn before.
+public struct Reading: BitwiseCopyable, Sendable, Equatable {
+    /// Seconds since the last reading; above 0. Turns of 10 to 20 ms are meant.
+    public var seconds: Double
+    /// Bytes the workers encoded, for the live lane and the diverted one together.
+    public var ingressBytes: UInt64
+    /// Bytes that left for the destinations: of the fastest one that is up where each gets everything, of all of them
+    /// where they share.
+    public var drainedBytes: UInt64
+    /// Whether the sender had nothing to send for some of that time. Its rate then says nothing of what it could take.
+    public var isStarved: Bool
+    /// Bytes of the pool that hold something unsent.
+    public var occupiedBytes: UInt64
+    /// Bytes written to the cache.
+    public var spilledBytes: UInt64
+    /// Whether there is a cache and it takes what is written.
+    public var canSpill: Bool
+
+    /// - Parameter seconds: since the last reading.
+    public init(
+        seconds: Double, ingressBytes: UInt64 = 0, drainedBytes: UInt64 = 0, isStarved: Bool = false,
+        occupiedBytes: UInt64 = 0, spilledBytes: UInt64 = 0, canSpill: Bool = true
+    ) {
+        (self.seconds, self.ingressBytes, self.drainedBytes) = (seconds, ingressBytes, drainedBytes)
+        (self.isStarved, self.occupiedBytes) = (isStarved, occupiedBytes)
+        (self.spilledBytes, self.canSpill) = (spilledBytes, canSpill)
+    }
+}
+
+/// The sizes of the pool the governor guards, in bytes.
+public struct PoolLimits: BitwiseCopyable, Sendable, Equatable {
+    /// All segments.
+    public var capacity: UInt64
+    /// Where the sweep stops; below it N may fall.
+    public var low: UInt64
+    /// Where the sweep begins.
+    public var high: UInt64
+    /// With less than this free everything is diverted.
+    public var reserve: UInt64
+
+    /// Watermarks as shares of the capacity, an eighth of a pool being the reserve.
+    ///
+    /// - Parameters:
+    ///   - capacity: bytes of all segments.
+    ///   - low: a share, for example 0.4.
+    ///   - high: a share above `low` and below seven eighths.
+    public init(capacity: UInt64, low: Double = 0.4, high: Double = 0.7) {
+        self.capacity = capacity
+        self.low = UInt64(Double(capacity) * low)
+        self.high = UInt64(Double(capacity) * high)
+        reserve = capacity / 8
+    }
+}

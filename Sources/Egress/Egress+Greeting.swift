@@ -1,0 +1,150 @@
+internal import CMachine
+internal import Glibc
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+internal import Transfer
+
+/// The greetings at the start of a connection, as docs/format.md tells them. Control plane.
+extension Egress {
+    /// A connection came up: whether the other side is to speak first.
+    mutating func beginGreeting(_ place: Int, now: UInt64) {
+        let destination = unsafe connections + place
+        talks[place] = Talk()
+        talks[place].began = now
+        unsafe destination.pointee.lastHeard = now
+        switch unsafe (destination.pointee.policy, destination.pointee.hasGreeted) {
+        case (.none, _):
+            unsafe destination.pointee.greeting = .plain
+        case (.auto, false):
+            unsafe destination.pointee.greeting = .listening
+            talks[place].deadline = now &+ setup.limits.greetingTime
+        case (.auto, true), (.required, _):
+            unsafe destination.pointee.greeting = .hello
+            talks[place].deadline = now &+ setup.limits.proofTime
+        }
+    }
+
+    /// A greeting that takes too long.
+    mutating func tendGreeting(_ place: Int, now: UInt64) {
+        let destination = unsafe connections + place
+        if !talks[place].outgoing.isEmpty { flushTalk(place) }
+        guard now >= talks[place].deadline else { return }
+        if case .listening = unsafe destination.pointee.greeting {
+            if unsafe destination.pointee.inbox.count == 0 { return goPlain(place, now: now) }
+            // Something has begun that looks like a greeting.
+            unsafe destination.pointee.greeting = .hello
+            talks[place].deadline = talks[place].began &+ setup.limits.proofTime
+            return
+        }
+        setup.log("\(name(place)): no greeting in time, and without one nothing is sent")
+        retry(place, now: now, because: nil)
+    }
+
+    /// The other side does not greet: it is a plain reader.
+    mutating func goPlain(_ place: Int, now: UInt64) {
+        unsafe connections[place].greeting = .plain
+        unsafe connections[place].mayGreetLate = true
+        unsafe connections[place].lastProgress = now
+    }
+
+    func name(_ place: Int) -> String { setup.plans[unsafe connections[place].plan].name }
+
+    // ---- what is said --------------------------------------------------------------------------------------------
+
+    /// HELLO has come: SESSION answers.
+    mutating func answer(_ hello: Hello, _ place: Int) {
+        let proofs = setup.session.proofs
+        guard hello.commonVersion != nil else {
+            return refuse(place, .version, "version \(TransferLimit.version) is spoken here")
+        }
+        guard hello.asksForProof == (proofs != nil) else {
+            return refuse(
+                place, .proof, proofs == nil ? "the relay has no token" : "the relay has a token and wants a proof")
+        }
+        var session = Session(
+            challenge: setup.session.challenge(), runsDigest: setup.session.runsDigest, sensor: setup.session.sensor,
+            destination: Session.name(from: name(place)))
+        let subject = ProofSubject(helloChallenge: hello.challenge, session: session)
+        if let proofs { session.proof = proofs.make(subject) }
+        talks[place].subject = subject
+        unsafe connections[place].hasGreeted = true
+        say(place, setup.sectionHeader + session.encoded())
+        if proofs == nil { sayInventory(place) } else { unsafe connections[place].greeting = .proof }
+    }
+
+    /// PROOF has come: what is owed is told only to who is right.
+    mutating func check(_ proof: Proof, _ place: Int) {
+        guard let subject = talks[place].subject, let proofs = setup.session.proofs,
+            proofs.check(proof.bytes, subject)
+        else { return refuse(place, .proof, "the proof is wrong") }
+        sayInventory(place)
+    }
+
+    private mutating func sayInventory(_ place: Int) {
+        let (bytes, lists) = inventory(unsafe connections[place].slot)
+        // The limits of docs/format.md.
+        talks[place].haveBlocks = lists + 32
+        talks[place].haveRanges = TransferLimit.ranges
+        say(place, bytes)
+        unsafe connections[place].greeting = .have
+        // A collector may have much to look through.
+        talks[place].deadline = Clock.monotonic() &+ TransferLimit.silenceTime
+    }
+
+    /// The last HAVE has come: batches may flow.
+    mutating func agree(_ place: Int, now: UInt64) {
+        unsafe connections[place].greeting = .agreed
+        unsafe connections[place].lastProgress = now
+        let plan = unsafe setup.plans[connections[place].plan]
+        setup.log("\(plan.name): acknowledges")
+    }
+
+    /// Queues bytes before the batch stream begins.
+    private mutating func say(_ place: Int, _ bytes: [UInt8]) {
+        talks[place].outgoing += bytes
+        flushTalk(place)
+    }
+
+    /// Writes what the kernel takes.
+    mutating func flushTalk(_ place: Int) {
+        let outgoing = talks[place].outgoing
+        let descriptor = unsafe connections[place].descriptor
+        guard !outgoing.isEmpty, descriptor >= 0 else { return }
+        let sent = unsafe outgoing.withUnsafeBytes {
+            unsafe send(descriptor, $0.baseAddress!, $0.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        }
+        guard sent >= 0 else {
+            unsafe connections[place].isWritable = false
+            if errno != EAGAIN, errno != EINTR { unsafe connections[place].isBroken = true }
+            return
+        }
+        unsafe connections[place].written += UInt64(sent)
+        talks[place].outgoing.removeFirst(sent)
+    }
+
+    /// Ends a connection whose other side broke the protocol or cannot be agreed with.
+    mutating func refuse(_ place: Int, _ code: EndCode, _ text: String) {
+        setup.log("\(name(place)): \(text) (\(code))")
+        unsafe connections[place].counters.add(.protocolErrors)
+        // Not in the middle of a batch: there it would only be another breach.
+        if unsafe connections[place].pieces.isEmpty { say(place, End(code, text).encoded()) }
+        unsafe connections[place].isRefused = true
+        unsafe connections[place].isBroken = true
+    }
+
+    /// A greeting on a plain connection: its batches were given to somebody who does not take them.
+    mutating func greetLate(_ place: Int, now: UInt64) {
+        let destination = unsafe connections + place
+        let (packets, bytes) = unsafe (destination.pointee.plainPackets, destination.pointee.plainBytes)
+        unsafe destination.pointee.hasGreeted = true
+        unsafe destination.pointee.counters.subtract(.delivered, packets)
+        unsafe destination.pointee.counters.subtract(.deliveredBytes, bytes)
+        unsafe destination.pointee.counters.add(.droppedLateHello, packets)
+        setup.log(
+            "\(name(place)): greets late; \(packets) packets went out before it, and are lost. ack=required waits for it"
+        )
+        if unsafe destination.pointee.pieces.isEmpty { say(place, End(.late, "HELLO came late").encoded()) }
+        retry(place, now: now, because: nil)
+    }
+}

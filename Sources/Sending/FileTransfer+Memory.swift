@@ -1,0 +1,83 @@
+internal import CSending
+
+/// What is in memory ahead of the sending, and what leaves it behind.
+extension FileTransfer {
+    /// How far behind the sending pages are let go of: what lies nearer is likely still held by the socket, and asking for
+    /// it would be asking in vain.
+    static var lag: UInt64 { @_noLocks get { 1 << 20 } }
+
+    /// How far back pages are let go of again, because a socket may have held them: as much as a large one holds.
+    static var doubt: UInt64 { @_noLocks get { 8 << 20 } }
+
+    /// Makes sure that there is something to send, and that what follows is on its way; false if there is nothing.
+    @_noLocks mutating func bringIn(now: UInt64, tools: borrowing SendingTools) -> Bool {
+        guard let helpers = tools.helpers else {
+            residentEnd = end
+            return true
+        }
+        if residentEnd > position, now &- residentSince > limits.trust, loadingEnd == 0 { residentEnd = position }
+        // The next part is asked for while there is still one to send.
+        if loadingEnd == 0, residentEnd < end, residentEnd &- position < window {
+            lookAhead(now: now, helpers: helpers)
+        }
+        if residentEnd > position {
+            starved = false
+            return true
+        }
+        if loadingEnd != 0, !starved {
+            starved = true
+            // The first part of all is always waited for; later ones only if the disk is too slow for the reader.
+            if broughtEnd > broughtStart { window = min(window &* 2, limits.greatestWindow) }
+        }
+        return loadingEnd == 0
+    }
+
+    @_noLocks private mutating func lookAhead(now: UInt64, helpers: HelperClient) {
+        let probed = min(end, residentEnd &+ limits.probe)
+        if Residency.isResident(descriptor, from: residentEnd, to: probed) {
+            residentEnd = probed
+            residentSince = now
+            return
+        }
+        // Parts end where windows of the file do, so that transfers of one file ask for the same ones.
+        let part = min(end, (residentEnd / window &+ 1) &* window)
+        let job = HelperJob(
+            .load, descriptor: descriptor, offset: residentEnd, byteCount: part &- residentEnd, ticket: ticket)
+        if helpers.submit(job) {
+            loadingEnd = part
+            jobs = jobs &+ 1
+            residentSince = now
+        } else if residentEnd == position {
+            // No helper to be had: better a loop that waits once than a transfer that never goes on.
+            residentEnd = part
+            residentSince = now
+        }
+    }
+
+    /// Notes a part as brought in for this transfer. One piece is kept track of; a gap in it leaves the older to the kernel.
+    @_noLocks mutating func own(from start: UInt64, to end: UInt64) {
+        if start != broughtEnd || broughtStart == broughtEnd {
+            broughtStart = start
+            releasedEnd = start
+        }
+        broughtEnd = end
+    }
+
+    /// Lets go of what was brought in and lies well behind the sending, a window at a time.
+    @_noLocks mutating func letGo(behind position: UInt64, tools: borrowing SendingTools) {
+        guard limits.releases, broughtEnd > broughtStart, position > Self.lag else { return }
+        let behind = min(broughtEnd, position &- Self.lag)
+        guard behind > releasedEnd, behind &- releasedEnd >= window else { return }
+        // A page that a socket holds stays, and nobody says so: what was asked for a while ago is asked for once more.
+        let again = releasedEnd > Self.doubt ? max(broughtStart, releasedEnd &- Self.doubt) : broughtStart
+        release(from: again, to: behind, tools: tools)
+        releasedEnd = behind
+    }
+
+    @_noLocks mutating func release(from start: UInt64, to place: UInt64, tools: borrowing SendingTools) {
+        guard let helpers = tools.helpers else { return }
+        let job = HelperJob(
+            .release, descriptor: descriptor, offset: start, byteCount: place &- start, ticket: ticket)
+        if helpers.submit(job) { jobs = jobs &+ 1 }
+    }
+}

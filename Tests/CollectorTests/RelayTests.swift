@@ -1,0 +1,85 @@
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("The relay and the collector together", .serialized)
+struct RelayTests {
+    /// A classic capture with nanoseconds of numbered packets.
+    private func capture(_ count: Int) -> [UInt8] {
+        var out = ByteWriter(.little)
+        out.number(UInt32(0xa1b2_3c4d))
+        out.number(UInt16(2))
+        out.number(UInt16(4))
+        out.number(UInt64(0))
+        out.number(UInt32(65535))
+        out.number(UInt32(1))
+        for number in 0..<count {
+            let time = Deliveries.start + UInt64(number) * 5_000_000
+            out.number(UInt32(time / 1_000_000_000))
+            out.number(UInt32(time % 1_000_000_000))
+            out.number(UInt32(200))
+            out.number(UInt32(200))
+            out.number(UInt64(number))
+            out.raw([UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 192))
+        }
+        return out.bytes
+    }
+
+    /// Checks that the numbers in the files are exactly those of the capture, each with its time.
+    private func check(_ folder: String, _ count: Int) throws {
+        let packets = try CollectedFile.all(in: folder).flatMap(\.packets)
+        var numbers: [UInt64: Int] = [:]
+        for packet in packets {
+            let number = packet.bytes.prefix(8).reversed().reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+            numbers[number, default: 0] += 1
+            #expect(packet.time == Deliveries.start + number * 5_000_000 && packet.original == 200)
+        }
+        #expect(numbers.count == count && numbers.values.allSatisfy { $0 == 1 })
+    }
+
+    @Test("A capture through relay and collector: the same packets, though the collector is killed again and again")
+    func kills() throws {
+        try withTemporaryDirectory { folder in
+            let count = 30_000
+            try writeFile("\(folder)/in.pcap", capture(count))
+            var collector = try RunningCollector("\(folder)/out", ["--rotate-size", "256K"])
+            let port = collector.port
+            let relay = try ChildProcess(
+                try builtExecutable("spillway"),
+                [
+                    "run", "-r", "\(folder)/in.pcap", "--to", "127.0.0.1:\(port),ack=required", "--memory", "64M",
+                    "--batch-size", "4K", "--pace", "10Kpps", "--name", "sensor", "--drain-timeout", "30s",
+                ])
+            defer { relay.send(signal: SIGKILL, toGroup: true) }
+            for _ in 0..<6 {
+                usleep(useconds_t.random(in: 100_000..<400_000))
+                try collector.kill()
+                collector = try RunningCollector("\(folder)/out", ["--rotate-size", "256K"], port: port)
+                #expect(collector.port == port)
+            }
+            let result = try relay.wait()
+            #expect(result.status == .exited(0), "\(result.errorText)")
+            let report = try collector.stop()
+            #expect(report["corrupt"] == 0)
+            try check("\(folder)/out", count)
+        }
+    }
+
+    @Test("With a token and durable acknowledgements")
+    func token() throws {
+        try withTemporaryDirectory { folder in
+            try writeFile("\(folder)/in.pcap", capture(2000))
+            try writeFile("\(folder)/token", sampleBytes(32, seed: 5))
+            let collector = try RunningCollector(
+                "\(folder)/out", ["--ack", "durable", "--token-file", "\(folder)/token"])
+            let arguments = [
+                "run", "-r", "\(folder)/in.pcap", "--to", "127.0.0.1:\(collector.port)", "--memory", "64M",
+            ]
+            let result = try TestSupport.run(
+                try builtExecutable("spillway"), arguments + ["--token-file", "\(folder)/token"])
+            #expect(result.status == .exited(0), "\(result.errorText)")
+            _ = try collector.stop()
+            try check("\(folder)/out", 2000)
+        }
+    }
+}
