@@ -82,7 +82,7 @@ let package = Package(
             "Egress", "Telemetry"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
-        module("FileSystem", "CFuse", "Machine", "Pcapng"),
+        module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
@@ -106,7 +106,7 @@ let package = Package(
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
-        tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "spillway"),
+        tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),

@@ -31,7 +31,8 @@ extension LiveFileSystem {
     ) throws(Errno) -> stat {
         let first = try source.status(joined(names.directory, names.first))
         var result = readOnly(first.status)
-        if names.last != nil {
+        // How many bytes of section headers stand between batches shows only when they are read.
+        if names.last != nil && scope.options.direction == .oldestFirst {
             let (size, modified) = try rangeSize(names, scope.options)
             result.st_size = off_t(clamping: size)
             result.st_mtim = modified

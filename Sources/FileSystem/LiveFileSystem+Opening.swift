@@ -46,6 +46,9 @@ extension LiveFileSystem {
     private func openStream(
         _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String, node: UInt64
     ) throws(Errno) -> OpenedFile {
+        if scope.options.direction == .newestFirst {
+            return try openBackward(names, scope, process: process, name: name)
+        }
         if scope.options.clusterSize > 1 { return openSeat(names, scope, process: process, name: name) }
         let chain = try Chain(names, scope.options, catalogue, log: log) { [control] completed, next in
             guard let end = control.ending(behind: completed, process: process, scope) else { return false }
@@ -59,6 +62,19 @@ extension LiveFileSystem {
             opened.keepsCache = scope.options.keepCache || admission == .samePages
         }
         return opened
+    }
+
+    /// A Spillway cache, newest batch first.
+    private func openBackward(
+        _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String
+    ) throws(Errno) -> OpenedFile {
+        guard scope.options.clusterSize == 1 else {
+            log("\(joined(names.directory, name)): a cluster cannot read newest first")
+            throw Errno(EINVAL)
+        }
+        let chain = try BackwardChain(names, scope.options, catalogue, log: log)
+        let stream = SingleStream(chain, services, process: process, name: name)
+        return OpenedFile(reader: Reader(stream, process: process, name: name))
     }
 
     private func openSeat(

@@ -1,3 +1,4 @@
+internal import CFuse
 import Glibc
 
 /// How far the kernel reads ahead of a reader whose pages it caches. Its default of 128 KiB means eight requests where one

@@ -16,7 +16,8 @@ struct RingMemory {
 
     init(_ catalogue: Catalogue, _ names: ChainNames, _ options: StreamOptions) {
         directory = names.directory
-        since = Clock.realtime()
+        // The kernel stamps files by a clock that moves in steps of some milliseconds, so a change can seem a little older.
+        since = Clock.realtime() - 20_000_000
         guard names.last == nil, options.order == .name else { return }
         for name in (try? catalogue.names(in: directory).prefix(Self.namesMax)) ?? [] {
             signatures[name] = Self.signature(name, directory, catalogue)

@@ -8,7 +8,7 @@ import Synchronization
 /// SAFETY: all variables are touched only under `lock`.
 final class SingleStream: ReadableStream, FollowedStream, @unchecked Sendable {
     let identifier: UInt64
-    private let chain: Chain
+    private let chain: any StreamSource
     private let services: StreamServices
     private let reader: (process: Int32, name: String)
 
@@ -21,7 +21,7 @@ final class SingleStream: ReadableStream, FollowedStream, @unchecked Sendable {
     private var sawEnd = false
     private var isShut = false
 
-    init(_ chain: Chain, _ services: StreamServices, process: Int32, name: String) {
+    init(_ chain: any StreamSource, _ services: StreamServices, process: Int32, name: String) {
         identifier = services.nextIdentifier()
         self.chain = chain
         self.services = services

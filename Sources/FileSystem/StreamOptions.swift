@@ -35,6 +35,13 @@ public enum FileOrder: String, Sendable, CaseIterable {
     case packet
 }
 
+/// In which direction of time a directory is read (`direction`).
+public enum ReadingDirection: String, Sendable, CaseIterable {
+    case oldestFirst = "oldest-first"
+    /// Batch by batch, by last arrival; cache files of Spillway only.
+    case newestFirst = "newest-first"
+}
+
 /// How new data is noticed (`follow`).
 public enum Following: String, Sendable, CaseIterable {
     /// By inotify where the source's file system has it, else by looking every now and then.
@@ -60,6 +67,8 @@ public struct StreamOptions: Hashable, Sendable {
     public var cached = false
     /// Which file follows which.
     public var order = FileOrder.name
+    /// In which direction of time files are read.
+    public var direction = ReadingDirection.oldestFirst
     /// How new data is noticed.
     public var follow = Following.auto
     /// How long a file that has a successor may be quiet before it counts as done although somebody still has it open, or
@@ -84,6 +93,7 @@ public struct StreamOptions: Hashable, Sendable {
         "clustermode": "0 vlan+ip+port, 1 vlan, 2 ip, 3 vlan+ip, or 4 ip+port",
         "keepcache": "no value, 0 or 1", "cached": "no value, 0 or 1",
         "order": "name, mtime or packet", "follow": "auto or poll",
+        "direction": "oldest-first or newest-first",
         "settle": "a time from 1ms to 1h (ms, s, m, h)",
     ]
 
@@ -114,6 +124,7 @@ public struct StreamOptions: Hashable, Sendable {
         case "clusterabend": return store(\.clusterAbend, Self.number(value, 0...4).flatMap(ClusterAbend.init))
         case "clustermode": return store(\.clusterMode, Self.number(value, 0...4).flatMap(ClusterMode.init))
         case "order": return store(\.order, FileOrder(rawValue: value))
+        case "direction": return store(\.direction, ReadingDirection(rawValue: value))
         case "follow": return store(\.follow, Following(rawValue: value))
         case "settle": return store(\.settle, Self.time(value))
         default: return false
