@@ -50,7 +50,9 @@ final class BackwardChain: StreamSource {
     private static let piecesMax = 1 << 17
     private static let openFilesMax = 16
 
-    init(_ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue, log: @escaping @Sendable (String) -> Void)
+    init(
+        _ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue, log: @escaping @Sendable (String) -> Void
+    )
         throws(Errno)
     {
         self.names = names
