@@ -1,5 +1,6 @@
 internal import Capture
 internal import Egress
+internal import FileService
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
@@ -38,6 +39,7 @@ final class RelayRun: Sendable {
     let input: InputState
     let wake: WakeSignal
     let metrics: MetricsServer?
+    let files: FileServer?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -102,6 +104,7 @@ final class RelayRun: Sendable {
         input = InputState(workers: lanes)
         wake = try system { () throws(SystemError) in try WakeSignal() }
         metrics = try Self.metricsServer(options, own)
+        files = try Self.fileServer(options, own, cpus: placement.control)
     }
 
     /// Places kept for destinations that are added while the run goes on, and how many may be added in all: what one that
@@ -129,6 +132,9 @@ final class RelayRun: Sendable {
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }
+        }
+        for endpoint in files?.endpoints ?? [] {
+            lines.append("serving \(options.serve?.directory ?? "") on http://\(endpoint)/")
         }
         if let metrics { lines.append("metrics at http://\(metrics.endpoint)/metrics") }
         return lines
