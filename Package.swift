@@ -73,11 +73,12 @@ let package = Package(
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Admission"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
+        module(
+            "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
         module("Telemetry", "CMachine", "Machine"),
         module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "Egress", "Telemetry"),
+            "SpillCache", "Egress", "Telemetry"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
@@ -125,7 +126,7 @@ let package = Package(
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
         "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
-        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
         "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }

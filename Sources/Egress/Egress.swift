@@ -37,6 +37,10 @@ internal import Transfer
     /// Shares there are, and the packets that came in for each lane in the present turn.
     let shareCount: Int
     let laneCounts: LaneCounts
+    /// The way to disk, and bytes the cache may have.
+    let spill: UnsafeMutablePointer<SpillLine>?
+    let spillBytes: UInt64
+    let cache: CacheSide?
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -62,7 +66,9 @@ internal import Transfer
         let laneCounts = try LaneCounts()
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { throw SystemError("epoll_create1") }
+        let cache = try CacheSide.start(setup, wordsPerSet: index.wordsPerSet)
         var made = (connections: 0, files: 0, nulls: 0)
+        var claimants = 0
         for (number, plan) in setup.plans.enumerated() {
             let counters = setup.counters[number]
             let slot = made.connections + made.files
@@ -77,8 +83,13 @@ internal import Transfer
             case .connect, .listen:
                 let places = if case .listen = plan.outlet { setup.limits.guestsPerListener } else { 1 }
                 for place in 0..<places {
-                    let destination = try Destination(
-                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits)
+                    var disk: UnsafeMutablePointer<DiskSource>?
+                    if let cache, plan.spills {
+                        unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                        claimants += 1
+                    }
+                    let destination = try unsafe Destination(
+                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits, disk: disk)
                     unsafe (connections + made.connections).initialize(to: destination)
                     made.connections += 1
                 }
@@ -90,6 +101,8 @@ internal import Transfer
             rings(worker, ring.makeConsumer())
         }
         self.setup = setup
+        unsafe (spill, self.cache) = (cache?.line, cache)
+        spillBytes = setup.spill?.bytes ?? 0
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
         self.fileScratch = fileScratch

@@ -76,6 +76,7 @@ extension RelayRun {
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
         (setup.allowed, setup.shares) = (allowed, shares)
+        setup.spill = cache?.setup
         return setup
     }
 

@@ -34,6 +34,7 @@ final class RelayRun: Sendable {
     let input: InputState
     let wake: WakeSignal
     let metrics: MetricsServer?
+    let cache: SpillDirectory?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -47,6 +48,11 @@ final class RelayRun: Sendable {
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
         session = try SessionIdentity(options, run: identity)
+        if let spill = options.spill {
+            cache = try SpillDirectory(spill, sensor: options.name)
+        } else {
+            cache = nil
+        }
         allowed = try options.allowedSubnets()
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
@@ -105,6 +111,7 @@ final class RelayRun: Sendable {
             "run \(identity) of \(options.name)", "threads: \(placement.description)", "checksums: \(CRC32C.method)",
         ]
         lines += interfaces.lines + budget.lines
+        if let cache { lines.append(cache.line) }
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }

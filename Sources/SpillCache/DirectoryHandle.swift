@@ -39,6 +39,11 @@ public final class DirectoryHandle: Sendable {
         return names.sorted()
     }
 
+    /// Opens a file to read and to send from; the descriptor is the caller's. Negative (-errno) if it cannot be had.
+    public func openForReading(_ name: String) -> Int32 {
+        unsafe spillway_open_at(descriptor, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0)
+    }
+
     /// Whether there is something of this name.
     public func contains(_ name: String) -> Bool {
         var status = stat()
