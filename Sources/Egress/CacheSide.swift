@@ -20,14 +20,16 @@ struct CacheSide: Sendable {
         let claimants = setup.plans.count(where: \.spills)
         let catalogue = try Catalogue(claimants: claimants)
         let keeper = try CacheKeeper(spill.directory, isDurable: spill.sync != .none, log: setup.log)
-        let tools = try SendingTools(helpers: try HelperPool().makeClient(wake: setup.wake, capacity: 256))
+        let helpers = try HelperPool().makeClient(wake: setup.wake, capacity: 256)
+        let tools = try SendingTools(helpers: helpers)
         let jobs = try SPSCRing<SpillJob>(capacity: 64)
         let results = try SPSCRing<SpillResult>(capacity: 1024)
         let work = try WakeSignal()
         let line = UnsafeMutablePointer<SpillLine>.allocate(capacity: 1)
         unsafe line.initialize(
             to: try SpillLine(
-                spill, catalogue: catalogue, tools: tools, pool: setup.pool, wordsPerSet: wordsPerSet, jobs: jobs.makeProducer(),
+                spill, catalogue: catalogue, tools: tools, pool: setup.pool, wordsPerSet: wordsPerSet,
+                jobs: jobs.makeProducer(),
                 results: results.makeConsumer(), work: work))
         let thread = UnsafeMutablePointer<SpillThread>.allocate(capacity: 1)
         unsafe thread.initialize(

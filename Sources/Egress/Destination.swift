@@ -132,7 +132,9 @@ enum LinkState: UInt8 {
     var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty && !isReplaying } }
 
     /// A batch from disk is in hand.
-    var isReplaying: Bool { @_noLocks get { if let disk = unsafe disk { unsafe disk.pointee.isSending } else { false } } }
+    var isReplaying: Bool {
+        @_noLocks get { if let disk = unsafe disk { unsafe disk.pointee.isSending } else { false } }
+    }
 
     /// There is nothing left that it was not sent: in memory, on the way to disk, or to be sent from disk in this run.
     @_noLocks func isDrained(_ index: borrowing BatchIndex) -> Bool {

@@ -59,7 +59,9 @@ extension Egress {
         default: break
         }
         if unsafe destination.pointee.state == .finished { closeSocket(place) }
-        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged && destination.pointee.isDrained(index) {
+        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged
+            && destination.pointee.isDrained(index)
+        {
             unsafe destination.pointee.lastProgress = max(destination.pointee.lastProgress, owesNothing(place, now))
         } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
             stalled |= 1 << UInt64(slot)

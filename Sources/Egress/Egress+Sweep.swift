@@ -6,7 +6,9 @@ internal import SpillCache
 extension Egress {
     /// Sends segments off to disk; returns how many.
     @_noLocks mutating func sweep(now: UInt64) -> Int {
-        guard let line = unsafe spill, unsafe now >= line.pointee.nextTry, unsafe !line.pointee.isEnding else { return 0 }
+        guard let line = unsafe spill, unsafe now >= line.pointee.nextTry, unsafe !line.pointee.isEnding else {
+            return 0
+        }
         var started = 0
         while unsafe line.pointee.hasRoom, let segment = index.oldestToSpill(), isDue(segment, now: now) {
             let wanted = unsafe line.pointee.freeSet()

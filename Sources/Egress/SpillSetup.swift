@@ -36,6 +36,10 @@ public struct SpillSetup: Sendable {
     public var replay = ReplayPolicy.idle
     /// What survives a loss of power.
     public var sync = SyncPolicy.interval
+    /// What earlier lives have left.
+    public var earlier: [EarlierFile] = []
+    /// Destinations of earlier lives, to whom is owed what nothing is written down about.
+    public var earlierNames: [String] = []
 
     /// The defaults.
     public init(directory: DirectoryHandle, sensor: String) {

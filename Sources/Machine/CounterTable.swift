@@ -171,10 +171,11 @@
             .drop(
                 .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
         case .droppedCacheDamage:
-            .drop(.destination, "cache_damage", "Owed from a cache file, where they can no longer be read or do not check")
+            .drop(.destination, "cache_damage", "Owed from a cache file that cannot be read or does not check")
         case .spilled:
             .count(.destination, "spilled", "spilled_packets", "Owed packets that left memory for the disk")
-        case .replayed: .count(.destination, "replayed", "replayed_packets", "Packets sent to the destination from disk")
+        case .replayed:
+            .count(.destination, "replayed", "replayed_packets", "Packets sent to the destination from disk")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")

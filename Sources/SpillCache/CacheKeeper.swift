@@ -105,7 +105,7 @@ public final class CacheKeeper: Sendable {
             try directory.remove(name.open)
             try directory.remove(OwedFile.name(of: name))
             CrashPoint.cacheRemoved.pass()
-        case .write(let name, let bytes): try directory.replace(name, with: bytes)
+        case .write(let name, let bytes): try directory.replace(name, with: bytes, durably: false)
         case .removeFile(let name): try directory.remove(name)
         case .sync(let descriptors):
             for descriptor in descriptors {

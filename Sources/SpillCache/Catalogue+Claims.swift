@@ -3,6 +3,7 @@ extension Catalogue {
     /// From now on a batch is owed to a destination from here; if `isUnsent` it was not sent yet, otherwise it is in flight.
     @_noLocks public func owe(_ claimant: Int, _ place: DiskPlace, packets: UInt32, isUnsent: Bool) {
         let claim = unsafe claim(claimant, place.file)
+        unsafe files[Int(place.file)].isDirty = true
         unsafe claim.pointee.owed += 1
         unsafe claim.pointee.owedPackets += UInt64(packets)
         unsafe claimants[claimant].owedPackets += UInt64(packets)
@@ -27,6 +28,7 @@ extension Catalogue {
     /// A batch that was chosen is owed no more: delivered, or given up.
     @_noLocks public func settle(_ claimant: Int, _ place: DiskPlace, packets: UInt32) {
         let claim = unsafe claim(claimant, place.file)
+        unsafe files[Int(place.file)].isDirty = true
         unsafe claim.pointee.owed -= 1
         unsafe claim.pointee.owedPackets -= UInt64(packets)
         unsafe claimants[claimant].owedPackets -= UInt64(packets)

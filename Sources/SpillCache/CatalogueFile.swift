@@ -38,8 +38,10 @@ public struct CatalogueFile: BitwiseCopyable, Sendable {
     public var runPlace: UInt16 = 0
     /// Interfaces that must be described before its batches.
     public var interfaces: UInt32 = 0
-    /// When it was last written to or sent from, in an order of its own.
-    var lastUse: UInt64 = 0
+    /// What is owed of it has changed since it was last written down.
+    public var isDirty = false
+    /// What a section of its run begins with, in memory that stays, where the run is an earlier one.
+    public var header: UInt = 0, headerBytes: UInt32 = 0
 
     /// No file.
     @_noLocks public init() {}

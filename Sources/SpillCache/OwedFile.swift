@@ -49,7 +49,7 @@ public struct OwedFile: Sendable, Equatable {
             out.append(UInt16(one.bits.count))
             for word in one.bits { out.append(word) }
         }
-        out.append(out.bytes.checksum)
+        out.append(ByteSource.checksum(out.bytes))
         return out.bytes
     }
 

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("What memory cannot keep waits on disk")
 struct SpillTests {
-    @Test("Files, and a reader that stands still: everything goes to disk, and from there to the reader", arguments: [1, 2])
+    @Test(
+        "Files, and a reader that stands still: everything goes to disk, and from there to the reader",
+        arguments: [1, 2])
     func stalled(readers count: Int) throws {
         try withTemporaryDirectory { folder in
             let packets = numberedPackets(0..<20_000, size: 1000)
