@@ -18,7 +18,9 @@ struct Spillway: ParsableCommand {
             'help generate'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Collect.self, Generate.self])
+        subcommands: [
+            Run.self, Collect.self, Generate.self, Serve.self, FetchCommand.self, Keygen.self, Seal.self, Unseal.self,
+        ])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
