@@ -45,6 +45,16 @@ internal import Transfer
     var nextLane: UInt16 = 1
     /// What became of destinations that were removed.
     var remembered: [DestinationOutcome] = []
+    /// Who decides how much is diverted, and the bytes that came in and went to disk since it was told last.
+    var admission: AdmissionControl?
+    var ingressBytes: UInt64 = 0, spilledBytes: UInt64 = 0
+    /// Changes that wait until nothing is on its way to disk.
+    var pendingChanges: [EgressChange] = []
+    var holdsSweep = false
+    /// The way to disk, and bytes the cache may have.
+    let spill: UnsafeMutablePointer<SpillLine>?
+    let spillBytes: UInt64
+    let cache: CacheSide?
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -70,7 +80,9 @@ internal import Transfer
         let laneCounts = try LaneCounts()
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { throw SystemError("epoll_create1") }
+        let cache = try CacheSide.start(setup, wordsPerSet: index.wordsPerSet)
         var made = (connections: 0, files: 0, nulls: 0)
+        var claimants = 0
         for (number, plan) in setup.plans.enumerated() {
             let counters = setup.counters[number]
             let slot = made.connections + made.files
@@ -85,17 +97,27 @@ internal import Transfer
             case .connect, .listen:
                 let places = if case .listen = plan.outlet { setup.limits.guestsPerListener } else { 1 }
                 for place in 0..<places {
-                    let destination = try Destination(
-                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits)
+                    var disk: UnsafeMutablePointer<DiskSource>?
+                    if let cache, plan.spills {
+                        unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                        claimants += 1
+                    }
+                    let destination = try unsafe Destination(
+                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits, disk: disk)
                     unsafe (connections + made.connections).initialize(to: destination)
                     made.connections += 1
                 }
             }
         }
         for _ in 0..<setup.limits.spareConnections {
-            let spare = try Destination(
+            var disk: UnsafeMutablePointer<DiskSource>?
+            if let cache {
+                unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                claimants += 1
+            }
+            let spare = try unsafe Destination(
                 slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
-                limits: setup.limits)
+                limits: setup.limits, disk: disk)
             unsafe (connections + made.connections).initialize(to: spare)
             made.connections += 1
         }
@@ -105,8 +127,11 @@ internal import Transfer
             rings(writer, ring.makeConsumer())
         }
         self.setup = setup
+        unsafe (spill, self.cache) = (cache?.line, cache)
+        spillBytes = setup.spill?.bytes ?? 0
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
+        admission = AdmissionControl(setup, connections: made.connections)
         self.fileScratch = fileScratch
         self.index = index
         self.stream = stream
@@ -116,6 +141,9 @@ internal import Transfer
         unsafe (self.freeRings, self.writers) = (freeRings, writers)
         holdsBack = setup.isFileInput || !setup.dropOldest
         (drainTimeout, utcOffset, self.epoll) = (setup.limits.drainTimeout, setup.utcOffset, epoll)
+        if setup.admission != nil {
+            self.index.setDiverted(from: setup.writersPerWorker / 2, perWorker: setup.writersPerWorker)
+        }
         // Before the thread runs: what is captured meanwhile needs room.
         for writer in 0..<writers {
             let ring = unsafe freeRings + writer

@@ -23,7 +23,15 @@ public enum RunOption: String, CommandOption {
     case reassemble, overlap
     case fragmentTimeout = "fragment-timeout"
     case fragmentMemory = "fragment-memory"
+    case admit
+    case admitBy = "admit-by"
+    case admitMatch = "admit-match"
     case onFull = "on-full"
+    case spill
+    case spillSize = "spill-size"
+    case spillFileSize = "spill-file-size"
+    case memoryAge = "memory-age"
+    case sync, replay
     case drainTimeout = "drain-timeout"
     case serve, metrics, report
 

@@ -55,10 +55,37 @@ public struct RunOptions: Sendable {
         case off
     }
 
+    /// How much goes towards TCP.
+    public enum Admit: Sendable, Equatable {
+        /// What the governor says.
+        case auto
+        /// One packet in so many.
+        case oneIn(UInt32)
+    }
+
+    /// What is diverted together.
+    public enum AdmitBy: String, Sendable, CaseIterable {
+        case packet, flow
+    }
+
     /// What is lost when the pool is full and nothing else helps.
     public enum OnFull: String, Sendable, CaseIterable {
         case dropOldest = "drop-oldest"
         case dropNewest = "drop-newest"
+    }
+
+    /// When what is on disk is sent.
+    public enum Replay: String, Sendable, CaseIterable {
+        case idle
+        case eager
+        case off
+    }
+
+    /// What survives a loss of power.
+    public enum Sync: String, Sendable, CaseIterable {
+        case none
+        case interval
+        case batch
     }
 
     /// Whether fragments are put together.
@@ -146,8 +173,24 @@ public struct RunOptions: Sendable {
     public var fragmentTimeout: UInt64?
     /// Bytes for fragments that wait.
     public var fragmentMemory: Int?
+    /// How much goes towards TCP when not everything can.
+    public var admit: Admit?
+    /// What is diverted together.
+    public var admitBy: AdmitBy?
+    /// What may be diverted, a filter in libpcap's language.
+    public var admitMatch: String?
     /// What is lost when the pool is full.
     public var onFull: OnFull?
+    /// The directory of the spill cache.
+    public var spill: String?
+    /// Bytes of all cache files, and of one.
+    public var spillSize: Int?, spillFileSize: Int?
+    /// Nanoseconds after which what was not sent leaves memory for the cache.
+    public var memoryAge: UInt64?
+    /// What of the cache survives a loss of power.
+    public var sync: Sync?
+    /// When what is on disk is sent.
+    public var replay: Replay?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
     public var drainTimeout: UInt64?
     /// A directory that is served beside the run.
@@ -190,7 +233,19 @@ public struct RunOptions: Sendable {
         overlap = try settings.choice(.overlap)
         fragmentTimeout = try settings.time(.fragmentTimeout, least: 1)
         fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
+        admit = try settings.value(.admit, "auto, or a whole number from 1 to 1024: one packet in so many") { text in
+            if text == "auto" { return .auto }
+            return Values.count(text).flatMap { (1...1024).contains($0) ? .oneIn(UInt32($0)) : nil }
+        }
+        admitBy = try settings.choice(.admitBy)
+        admitMatch = settings.last(.admitMatch)?.text
         onFull = try settings.choice(.onFull)
+        spill = try settings.plainPath(.spill)
+        spillFileSize = try settings.size(.spillFileSize, 1 << 20...1 << 40)
+        spillSize = try settings.size(.spillSize, 4 << 20...1 << 50)
+        memoryAge = try settings.time(.memoryAge, least: 1)
+        sync = try settings.choice(.sync)
+        replay = try settings.choice(.replay)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         serve = try settings.serving()
         metrics = try settings.address(.metrics)
@@ -232,6 +287,7 @@ public struct RunOptions: Sendable {
             throw OptionError(
                 "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
         }
+        try checkSpill(settings)
         try checkInputKind(settings)
         try checkTap(settings)
     }
@@ -255,6 +311,15 @@ public struct RunOptions: Sendable {
         }
     }
 
+    /// What is said of a cache that there is not.
+    private func checkSpill(_ settings: Settings) throws(OptionError) {
+        guard spill == nil else { return }
+        for option in [RunOption.admit, .admitBy, .admitMatch, .spillSize, .spillFileSize, .memoryAge, .sync, .replay] {
+            guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
+            throw OptionError("\(setting.quotation): there is no cache; give --spill DIR, or leave it out")
+        }
+    }
+
     /// AF_XDP takes packets from the stack, a packet socket never does.
     private func checkTap(_ settings: Settings) throws(OptionError) {
         guard let tap, let other = settings.last(.tap) else { return }
@@ -272,7 +337,8 @@ public struct RunOptions: Sendable {
     /// several runs share.
     private func checkInputKind(_ settings: Settings) throws(OptionError) {
         let isFiles = if case .files = inputs { true } else { false }
-        let others: [RunOption] = isFiles ? [.capture, .tap, .busyPoll] : [.pace]
+        let others: [RunOption] =
+            isFiles ? [.capture, .tap, .busyPoll, .admit, .admitBy, .admitMatch] : [.pace]
         for option in others {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
             throw OptionError(

@@ -126,6 +126,42 @@ public struct RelayOptions: Sendable, Equatable {
         case dropNewest = "drop-newest"
     }
 
+    /// When what is on disk is sent.
+    public enum Replay: String, Sendable, CaseIterable { case idle, eager, off }
+
+    /// What of the cache survives a loss of power.
+    public enum Sync: String, Sendable, CaseIterable { case none, interval, batch }
+
+    /// The spill cache.
+    public struct Spill: Sendable, Equatable {
+        /// Where it is.
+        public var directory: String
+        /// Bytes of all files together, and of one.
+        public var bytes = 10 << 30, fileBytes = 256 << 20
+        /// Nanoseconds after which what was not sent leaves memory.
+        public var memoryAge: UInt64 = 5_000_000_000
+        /// What survives a loss of power.
+        public var sync = Sync.interval
+        /// When it is sent.
+        public var replay = Replay.idle
+
+        /// A cache in a directory.
+        public init(directory: String) { self.directory = directory }
+    }
+
+    /// Which packets go to disk at once when not all can go towards TCP.
+    public struct Admission: Sendable, Equatable {
+        /// One packet in so many goes towards TCP; nil: the governor decides.
+        public var fixed: UInt32?
+        /// Whole conversations instead of packets.
+        public var isByFlow = false
+        /// A libpcap filter: what it does not match is never diverted.
+        public var match: String?
+
+        /// The defaults.
+        public init() {}
+    }
+
     /// The rung of the capture ladder.
     public enum CaptureMode: String, Sendable, CaseIterable {
         /// The best there is.
@@ -220,6 +256,10 @@ public struct RelayOptions: Sendable, Equatable {
     }
     /// What was asked for, nil where `memory` decides.
     private(set) var chosenFragmentMemory: Int?
+    /// Where batches go that memory cannot keep.
+    public var spill: Spill?
+    /// How much goes towards TCP when not everything can; needs a cache, and interfaces as input.
+    public var admit = Admission()
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.
@@ -230,6 +270,9 @@ public struct RelayOptions: Sendable, Equatable {
     public var metrics: HostPort?
     /// Where the report goes; `-` is standard output.
     public var report: String?
+
+    /// Whether packets may be diverted.
+    var diverts: Bool { isLive && spill != nil && admit.fixed != 1 }
 
     /// The defaults.
     public init() {}

@@ -1,3 +1,4 @@
+internal import Admission
 internal import Capture
 internal import Egress
 internal import FileService
@@ -40,6 +41,8 @@ final class RelayRun: Sendable {
     let wake: WakeSignal
     let metrics: MetricsServer?
     let files: FileServer?
+    let cache: SpillDirectory?
+    let admission: AdmissionSetup?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -56,6 +59,11 @@ final class RelayRun: Sendable {
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
         session = try SessionIdentity(options, run: identity)
+        if let spill = options.spill {
+            cache = try SpillDirectory(spill, sensor: options.name)
+        } else {
+            cache = nil
+        }
         allowed = try options.allowedSubnets()
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
@@ -68,7 +76,8 @@ final class RelayRun: Sendable {
         // Before the first packet, or a conversation that has begun would move.
         shares.publish(
             options.destinations.filter { $0.address != nil }.enumerated().map { ($0.offset, $0.element.share) })
-        let openBatches = shares.openBatches
+        let openBatches = shares.openBatches * (options.diverts ? 2 : 1)
+        admission = options.diverts ? AdmissionSetup(fixed: options.admit.fixed) : nil
         self.openBatches = openBatches
         interfaces.feed(from: own)
         let lanes = options.isLive ? interfaces.lanes.count : 1
@@ -99,7 +108,8 @@ final class RelayRun: Sendable {
             try RunCounters(lanes: lanes, destinations: destinations)
         }
         filters = (0..<lanes).map { _ in FilterSlot() }
-        gate = LinkTypeGate(registry: registry, expression: options.filter, slots: filters)
+        gate = LinkTypeGate(
+            registry: registry, expression: options.filter, divertible: options.admit.match, slots: filters)
         threads = ThreadGroup(log: console.log)
         input = InputState(workers: lanes)
         wake = try system { () throws(SystemError) in try WakeSignal() }
@@ -129,6 +139,7 @@ final class RelayRun: Sendable {
             "run \(identity) of \(options.name)", "threads: \(placement.description)", "checksums: \(CRC32C.method)",
         ]
         lines += interfaces.lines + budget.lines
+        if let cache { lines.append(cache.line) }
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }

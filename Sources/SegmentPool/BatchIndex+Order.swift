@@ -2,11 +2,16 @@
 extension BatchIndex {
     /// The newest batch this destination has not been sent, over all workers: by last arrival, then by number.
     @_noLocks public func newest(_ slot: Int) -> BatchReference? {
+        guard divertsLast else { return newest(slot, skippingDiverted: false) }
+        return newest(slot, skippingDiverted: true) ?? newest(slot, skippingDiverted: false)
+    }
+
+    @_noLocks private func newest(_ slot: Int, skippingDiverted: Bool) -> BatchReference? {
         var best = BatchReference(segment: noSegment, ordinal: 0)
         var worker = 0
         while worker < workers {
             let segment = unsafe list(slot, worker).pointee.newest
-            if segment != noSegment {
+            if segment != noSegment, !(skippingDiverted && isDiverted(writer: worker)) {
                 let reference = BatchReference(segment: segment, ordinal: bits(slot, segment).greatest)
                 if best.segment == noSegment || isLater(reference, than: best) { best = reference }
             }
@@ -76,19 +81,19 @@ extension BatchIndex {
         let entry = unsafe share(slot, reference.segment)
         bits(slot, reference.segment).insert(reference.ordinal)
         unsafe entry.pointee.unsent += 1
-        if unsafe entry.pointee.unsent == 1 { link(slot, reference.segment) }
+        if unsafe entry.pointee.unsent == 1, !isHidden(slot, reference.segment) { link(slot, reference.segment) }
     }
 
     @_noLocks private mutating func removeUnsent(_ slot: Int, _ reference: BatchReference) {
         let entry = unsafe share(slot, reference.segment)
         bits(slot, reference.segment).remove(reference.ordinal)
         unsafe entry.pointee.unsent -= 1
-        if unsafe entry.pointee.unsent == 0 { unlink(slot, reference.segment) }
+        if unsafe entry.pointee.unsent == 0, !isHidden(slot, reference.segment) { unlink(slot, reference.segment) }
     }
 
     /// Puts a segment into the destination's list at its age. New segments are newest, so the walk is almost always
     /// over before it begins; only what comes back after a broken connection walks.
-    @_noLocks private mutating func link(_ slot: Int, _ segment: UInt32) {
+    @_noLocks mutating func link(_ slot: Int, _ segment: UInt32) {
         let age = unsafe state(segment).pointee.age
         let ends = unsafe list(slot, Int(state(segment).pointee.worker))
         var older = unsafe ends.pointee.newest
@@ -111,7 +116,7 @@ extension BatchIndex {
         }
     }
 
-    @_noLocks private mutating func unlink(_ slot: Int, _ segment: UInt32) {
+    @_noLocks mutating func unlink(_ slot: Int, _ segment: UInt32) {
         let ends = unsafe list(slot, Int(state(segment).pointee.worker))
         let (newer, older) = unsafe (share(slot, segment).pointee.newer, share(slot, segment).pointee.older)
         if newer == noSegment {

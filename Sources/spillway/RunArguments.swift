@@ -128,6 +128,26 @@ struct OutputArguments: ParsableArguments {
     var reassignAfter: String?
 
     @Option(
+        help: ArgumentHelp(
+            """
+            With --spill: how much goes towards TCP when packets come faster than it takes them; the rest goes to disk at \
+            once and is sent later. auto, or one packet in n, 1 for everything (default: auto).
+            """, valueName: "n"))
+    var admit: String?
+
+    @Option(
+        name: .customLong("admit-by"),
+        help: ArgumentHelp(
+            "What is led to disk then: packets one by one (default), or by flow, whole conversations.",
+            valueName: "what"))
+    var admitBy: String?
+
+    @Option(
+        name: .customLong("admit-match"),
+        help: ArgumentHelp("Lead to disk only what this libpcap filter matches, such as udp.", valueName: "expr"))
+    var admitMatch: String?
+
+    @Option(
         name: .customLong("on-full"),
         help: ArgumentHelp(
             "What is lost when memory is full: drop-oldest or drop-newest (default: drop-oldest).", valueName: "what"))
@@ -167,6 +187,43 @@ struct MemoryArguments: ParsableArguments {
         name: .customLong("batch-packets"),
         help: ArgumentHelp("Close a batch at this many packets; 1 is strictly newest first.", valueName: "n"))
     var batchPackets: String?
+}
+
+struct CacheArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Keep in this directory what memory cannot hold until it is delivered, over restarts.", valueName: "dir"))
+    var spill: String?
+
+    @Option(
+        name: .customLong("spill-size"),
+        help: ArgumentHelp("Bytes of all cache files together (default: 10G).", valueName: "size"))
+    var spillSize: String?
+
+    @Option(
+        name: .customLong("spill-file-size"),
+        help: ArgumentHelp(
+            "Seal a cache file at this size (default: 256M, at most an eighth of --spill-size).", valueName: "size"))
+    var spillFileSize: String?
+
+    @Option(
+        name: .customLong("memory-age"),
+        help: ArgumentHelp("Move to disk what was not sent for so long (default: 5s).", valueName: "time"))
+    var memoryAge: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What of the cache is synced: none, interval (once a second), or batch, each write (default: interval).",
+            valueName: "when"))
+    var sync: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            When what is on disk is sent: idle, while memory has nothing for the destination; eager, whichever is newer; \
+            off (default: idle).
+            """, valueName: "when"))
+    var replay: String?
 }
 
 struct FragmentArguments: ParsableArguments {
