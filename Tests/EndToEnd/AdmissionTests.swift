@@ -76,7 +76,7 @@ struct AdmissionTests {
                 defer { collector.stop() }
                 let proxy = try space.enter { try CuttingProxy(to: collector.port, room: 64 << 10) }
                 defer { proxy.stop() }
-                let running = try relay(space, folder, proxy.port, ["--memory", "24M"])
+                let running = try relay(space, folder, proxy.port, ["--memory", "40M"])
                 try running.waitFor("it: acknowledges")
                 let sent = try flood(space, bytesPerSecond: Int(Double(drain) * times), seconds: 3)
                 // The rest as fast as it can be taken.
