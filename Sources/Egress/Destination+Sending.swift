@@ -39,16 +39,18 @@ extension Destination {
         (scratchUsed, controlUsed) = (0, 0)
         inFlight.makeRoom()
         guard beginStream(stream) else { return }
-        if now >= statisticsAt, !isClassic { appendStatistics(stream, now: now) }
+        if now >= statisticsAt, !isClassic, section == 0 { appendStatistics(stream, now: now) }
         if !gone.isEmpty { appendGone(stream) }
         var bytes = 0
-        // One place is kept for the interfaces that a batch may need described first.
-        while pieces.end < PieceQueue.capacity - 1, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
+        // Some places are kept for what a batch may need described first.
+        while pieces.end < PieceQueue.capacity - 4, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
+            if prefersDisk(index.pool.lastArrival(reference)) { return }
             let batch = unsafe index.pool.batch(reference)
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
+            returnToOwnSection(stream)
             describeInterfaces(stream)
             index.take(slot, reference)
             let note = PieceNote(index.pool, reference, bytes: batch.count)
@@ -121,6 +123,7 @@ extension Destination {
     @_noLocks mutating func endStream(_ stream: StreamContext, now: UInt64) {
         guard pieces.isEmpty else { return }
         controlUsed = 0
+        if isBegun { returnToOwnSection(stream) }
         if beginStream(stream), !isClassic { appendStatistics(stream, now: now) }
         if isAgreed { unsafe pieces.append(header: stream.endBlock.baseAddress!, stream.endBlock.count) }
         isEnded = true
@@ -255,6 +258,7 @@ extension Destination {
                 unsentPackets += UInt64(note.packets)
             }
         }
+        (section, sectionInterfaces) = (0, 0)
         (written, acknowledged, isBegun, described, isEnded) = (0, 0, false, 0, false)
         (isWritable, isBroken) = (false, false)
         (greeting, mayGreetLate, plainPackets, plainBytes) = (.plain, false, 0, 0)

@@ -50,6 +50,10 @@ enum LinkState: UInt8 {
     /// Whether the stream's beginning was queued, and how many interfaces it has described.
     var isBegun = false
     var described = 0
+    /// The run whose section the stream is in, by its place among all runs, and the interfaces that it describes where
+    /// that is not the present run.
+    var section: UInt16 = 0
+    var sectionInterfaces: UInt32 = 0
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion

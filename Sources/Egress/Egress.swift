@@ -41,6 +41,7 @@ internal import Transfer
     let spill: UnsafeMutablePointer<SpillLine>?
     let spillBytes: UInt64
     let cache: CacheSide?
+    var care: CacheCare
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -85,7 +86,8 @@ internal import Transfer
                 for place in 0..<places {
                     var disk: UnsafeMutablePointer<DiskSource>?
                     if let cache, plan.spills {
-                        unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                        unsafe disk = unsafe cache.source(
+                            claimants, connection: made.connections, newestFirst: plan.newestFirst)
                         claimants += 1
                     }
                     let destination = try unsafe Destination(
@@ -103,6 +105,7 @@ internal import Transfer
         self.setup = setup
         unsafe (spill, self.cache) = (cache?.line, cache)
         spillBytes = setup.spill?.bytes ?? 0
+        care = CacheCare(run: setup.run)
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
         self.fileScratch = fileScratch

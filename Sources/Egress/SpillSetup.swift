@@ -39,7 +39,7 @@ public struct SpillSetup: Sendable {
     /// What earlier lives have left.
     public var earlier: [EarlierFile] = []
     /// Destinations of earlier lives, to whom is owed what nothing is written down about.
-    public var earlierNames: [String] = []
+    public var known = KnownDestinations()
 
     /// The defaults.
     public init(directory: DirectoryHandle, sensor: String) {
