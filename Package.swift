@@ -55,6 +55,8 @@ let package = Package(
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
         .systemLibrary(
             name: "CBPF", path: "CSupport/CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+        .systemLibrary(
+            name: "CFuse", path: "CSupport/CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
 
         // Compiles bpf/*.bpf.c.
         .plugin(name: "BPFObjects", capability: .buildTool()),
@@ -78,22 +80,23 @@ let package = Package(
         module(
             "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
         module("Telemetry", "CMachine", "Machine"),
-        module(
-            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "SpillCache", "Egress", "Telemetry"),
-        module(
-            "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
             "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
-            "Capture",
-            "SpillCache", "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
+            "Capture", "SpillCache", "Sending", "Telemetry", "Sealing",
+            .product(name: "Crypto", package: "swift-crypto")),
+        module(
+            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "SpillCache", "Egress", "Telemetry", "FileService"),
+        module(
+            "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
+        module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "FileService", "Generator", "Machine", "Options", "Reassembly", "Relay", "Sealing",
-                "SegmentPool", "Sending", "Telemetry", "Tokens",
+                "Collector", "FileService", "FileSystem", "Generator", "Machine", "Options", "Reassembly", "Relay",
+                "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -111,6 +114,7 @@ let package = Package(
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
+        tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
@@ -121,7 +125,8 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
-        tests("FileServiceTests", "FileService", "Machine", "Sending", "Telemetry", "spillway"),
+        tests(
+            "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(

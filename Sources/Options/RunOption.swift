@@ -30,7 +30,7 @@ public enum RunOption: String, CommandOption {
     case memoryAge = "memory-age"
     case sync, replay
     case drainTimeout = "drain-timeout"
-    case metrics, report
+    case serve, metrics, report
 
     /// Whether it may be given several times; a list in the configuration file, separated by blanks in the environment.
     public var isRepeatable: Bool {

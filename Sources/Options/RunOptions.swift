@@ -173,6 +173,8 @@ public struct RunOptions: Sendable {
     public var replay: Replay?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
     public var drainTimeout: UInt64?
+    /// A directory that is served beside the run.
+    public var serve: Serving?
     /// Where metrics are served.
     public var metrics: Address?
     /// Where the final figures go; `-` is standard output.
@@ -219,6 +221,7 @@ public struct RunOptions: Sendable {
         sync = try settings.choice(.sync)
         replay = try settings.choice(.replay)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
+        serve = try settings.serving()
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
         try checkTogether(settings)

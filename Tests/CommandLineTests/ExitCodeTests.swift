@@ -49,7 +49,7 @@ struct ExitCodeTests {
         "64: commands and options of later work do not exist",
         arguments: [
             ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
-            ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--serve", ":1"],
+            ["run", "--keep", "1h"], ["run", "--admit", "auto"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
             ["run", "-r", "a", "--to", "h:1,backlog=all"],
