@@ -1,3 +1,4 @@
+public import Pcapng
 public import Transfer
 
 /// Whether a destination is to acknowledge what it gets.
@@ -14,8 +15,8 @@ public enum AckPolicy: Sendable {
 public struct SessionIdentity: Sendable {
     /// The sensor's name.
     public var sensor: String
-    /// SHA-256 of the runs there are batches of.
-    public var runsDigest: [UInt8]
+    /// SHA-256 of runs, in the order of docs/format.md whatever the order given.
+    public var runsDigest: @Sendable ([RunIdentity]) -> [UInt8]
     /// Fresh random bytes, 32 of them.
     public var challenge: @Sendable () -> [UInt8]
     /// Makes the relay's proof and checks the collector's; nil without a token.
@@ -39,7 +40,8 @@ public struct SessionIdentity: Sendable {
 
     /// An identity from its parts.
     public init(
-        sensor: String, runsDigest: [UInt8], challenge: @escaping @Sendable () -> [UInt8], proofs: Proofs? = nil
+        sensor: String, runsDigest: @escaping @Sendable ([RunIdentity]) -> [UInt8],
+        challenge: @escaping @Sendable () -> [UInt8], proofs: Proofs? = nil
     ) {
         (self.sensor, self.runsDigest, self.challenge, self.proofs) = (sensor, runsDigest, challenge, proofs)
     }
@@ -77,4 +79,6 @@ struct Talk {
     var subject: ProofSubject?
     /// HAVE blocks and ranges that may still come.
     var haveBlocks = 0, haveRanges = 0
+    /// The runs that the inventory speaks of.
+    var runs: [RunIdentity] = []
 }

@@ -8,6 +8,7 @@ struct CacheSide: Sendable {
     let setup: SpillSetup
     let catalogue: Catalogue
     let keeper: CacheKeeper
+    let recall: CacheRecall
     let tools: SendingTools
     let lineAddress: UInt
 
@@ -17,7 +18,7 @@ struct CacheSide: Sendable {
     /// Makes everything and starts the threads; nil without a cache.
     static func start(_ setup: EgressSetup, wordsPerSet: Int) throws(SystemError) -> CacheSide? {
         guard let spill = setup.spill else { return nil }
-        let claimants = setup.plans.count(where: \.spills) + setup.limits.spareConnections
+        let claimants = setup.plans.count(where: \.spills)
         let catalogue = try Catalogue(claimants: claimants)
         let keeper = try CacheKeeper(spill.directory, isDurable: spill.sync != .none, log: setup.log)
         let helpers = try HelperPool().makeClient(wake: setup.wake, capacity: 256)
@@ -43,15 +44,18 @@ struct CacheSide: Sendable {
             unsafe UnsafeMutablePointer<SpillThread>(bitPattern: address)!.pointee.run()
         }.detach()
         return CacheSide(
-            setup: spill, catalogue: catalogue, keeper: keeper, tools: tools,
+            setup: spill, catalogue: catalogue, keeper: keeper,
+            recall: try CacheRecall(spill.directory, wake: setup.wake), tools: tools,
             lineAddress: UInt(bitPattern: line))
     }
 
     /// A destination's part in it, in memory that stays.
-    func source(_ claimant: Int, connection: Int) -> UnsafeMutablePointer<DiskSource> {
+    func source(_ claimant: Int, connection: Int, newestFirst: Bool) -> UnsafeMutablePointer<DiskSource> {
         let source = UnsafeMutablePointer<DiskSource>.allocate(capacity: 1)
         unsafe source.initialize(
-            to: DiskSource(catalogue, claimant: claimant, tools: tools, connection: connection))
+            to: DiskSource(
+                catalogue, claimant: claimant, tools: tools, connection: connection, newestFirst: newestFirst,
+                setup.replay))
         return unsafe source
     }
 }

@@ -16,12 +16,12 @@ extension Destination {
     ///
     /// - Returns: false if it names numbers that were never given out.
     @_noLocks mutating func settle(
-        acknowledged block: RangeBlock, _ index: inout BatchIndex, utc: UInt64, now: UInt64
+        acknowledged block: RangeBlock, run: UInt16, _ index: inout BatchIndex, utc: UInt64, now: UInt64
     ) -> Bool {
         guard block.count > 0 else { return true }
-        guard isGivenOut(block, index) else { return false }
+        guard run != 0 || isGivenOut(block, index) else { return false }
         var place = inFlight.searchStart
-        while let entry = inFlight.settleNext(from: &place, block) {
+        while let entry = inFlight.settleNext(from: &place, block, run: run) {
             deliver(entry, &index, utc: utc)
             (lastProgress, pause) = (now, 0)
         }

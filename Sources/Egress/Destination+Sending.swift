@@ -39,16 +39,18 @@ extension Destination {
         (scratchUsed, controlUsed) = (0, 0)
         inFlight.makeRoom()
         guard beginStream(stream) else { return }
-        if now >= statisticsAt, !isClassic { appendStatistics(stream, now: now) }
+        if now >= statisticsAt, !isClassic, section == 0 { appendStatistics(stream, now: now) }
         if !gone.isEmpty { appendGone(stream) }
         var bytes = 0
-        // Two places are kept for interfaces and lanes that a batch may need described first.
-        while pieces.end < PieceQueue.capacity - 2, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
+        // Some places are kept for what a batch may need described first.
+        while pieces.end < PieceQueue.capacity - 4, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
+            if prefersDisk(index.pool.lastArrival(reference)) { return }
             let batch = unsafe index.pool.batch(reference)
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
+            returnToOwnSection(stream)
             describeInterfaces(stream)
             describeLanes(stream)
             index.take(slot, reference)
@@ -96,7 +98,7 @@ extension Destination {
     }
 
     /// Queues what lanes are for that appeared since the last time.
-    @_noLocks private mutating func describeLanes(_ stream: StreamContext) {
+    @_noLocks mutating func describeLanes(_ stream: StreamContext) {
         guard !isClassic, toldLanes < stream.lanes.byteCount else { return }
         let blocks = unsafe stream.lanes.rest(after: toldLanes)
         unsafe pieces.append(header: blocks.baseAddress!, blocks.count)
@@ -130,6 +132,7 @@ extension Destination {
     @_noLocks mutating func endStream(_ stream: StreamContext, now: UInt64) {
         guard pieces.isEmpty else { return }
         controlUsed = 0
+        if isBegun { returnToOwnSection(stream) }
         if beginStream(stream), !isClassic { appendStatistics(stream, now: now) }
         if isAgreed { unsafe pieces.append(header: stream.endBlock.baseAddress!, stream.endBlock.count) }
         isEnded = true
@@ -267,6 +270,7 @@ extension Destination {
                 unsentPackets += UInt64(note.packets)
             }
         }
+        (section, sectionInterfaces) = (0, 0)
         (written, acknowledged, isBegun, described, toldLanes, isEnded) = (0, 0, false, 0, 0, false)
         plainDeliveries.clear()
         (isWritable, isBroken) = (false, false)

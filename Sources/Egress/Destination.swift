@@ -34,8 +34,6 @@ enum LinkState: UInt8 {
     var holds: Bool
     /// What it is owed on disk, if that may wait for it there.
     private(set) var disk: UnsafeMutablePointer<DiskSource>?
-    /// The same for whoever has this place.
-    private let ownDisk: UnsafeMutablePointer<DiskSource>?
     /// The batch in hand waits for the disk, not for the socket.
     var isLoading = false
     var state = LinkState.vacant
@@ -54,6 +52,10 @@ enum LinkState: UInt8 {
     var described = 0
     /// Bytes of lane blocks it has told.
     var toldLanes = 0
+    /// The run whose section the stream is in, by its place among all runs, and the interfaces that it describes where
+    /// that is not the present run.
+    var section: UInt16 = 0
+    var sectionInterfaces: UInt32 = 0
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion
@@ -104,7 +106,7 @@ enum LinkState: UInt8 {
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
         let plainDeliveries = try PlainDeliveries(remembers: listens)
-        unsafe (self.disk, ownDisk) = (disk, disk)
+        unsafe self.disk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
@@ -119,8 +121,8 @@ enum LinkState: UInt8 {
         setWire(what.wire)
     }
 
-    /// Whether what it is owed may wait on disk.
-    mutating func setSpilling(_ spills: Bool) { unsafe disk = spills ? ownDisk : nil }
+    /// Nothing may wait on disk for it any more, nor for who comes after it.
+    mutating func leaveDisk() { unsafe disk = nil }
 
     /// What its stream looks like.
     mutating func setWire(_ wire: Wire) {

@@ -8,6 +8,14 @@ struct DiskSource {
     let catalogue: Catalogue
     let claimant: Int
     let tools: SendingTools
+    /// Nothing is replayed in this run, but for what its end has put on disk.
+    private let isOff: Bool
+    private let isEager: Bool
+    private let newestFirst: Bool
+    /// At the end of a run: what arrived before this stays for the next one. 0 until then.
+    var floor: UInt64 = 0
+    /// A file that could not be read.
+    var failedFile: UInt32 = .max
     /// Tells the loop whose result a helper's is.
     private let ticketBase: UInt64
     private var tickets: UInt64 = 0
@@ -24,7 +32,13 @@ struct DiskSource {
     /// How much of a file is brought into memory at a time.
     private static var windowBytes: UInt64 { @_noLocks get { 2 << 20 } }
 
-    init(_ catalogue: Catalogue, claimant: Int, tools: SendingTools, connection: Int) {
+    init(
+        _ catalogue: Catalogue, claimant: Int, tools: SendingTools, connection: Int, newestFirst: Bool,
+        _ policy: ReplayPolicy
+    ) {
+        if case .off = policy { isOff = newestFirst } else { isOff = false }
+        if case .eager = policy { isEager = true } else { isEager = false }
+        self.newestFirst = newestFirst
         (self.catalogue, self.claimant, self.tools) = (catalogue, claimant, tools)
         ticketBase = UInt64(connection) << 32
     }
@@ -32,8 +46,38 @@ struct DiskSource {
     /// A batch is in hand: begun, and not completely sent.
     var isSending: Bool { @_noLocks get { place.isSomewhere } }
 
-    /// Nothing on disk is left to be sent.
-    var isDrained: Bool { @_noLocks get { !isSending && catalogue.unsentBatches(claimant) == 0 } }
+    /// Nothing on disk is left to be sent in this run.
+    var isDrained: Bool {
+        @_noLocks get {
+            if isSending { return false }
+            if catalogue.unsentBatches(claimant) == 0 { return true }
+            // From old to new all of it has its turn, as far as the time goes.
+            if !newestFirst { return false }
+            if floor == 0 { return isOff }
+            return !catalogue.hasUnsent(claimant, since: floor)
+        }
+    }
+
+    /// The next batch to be sent from disk; nil if there is none, or none yet.
+    @_noLocks func next() -> DiskPlace? {
+        if isOff, floor == 0 { return nil }
+        guard let next = catalogue.next(claimant, newestFirst: newestFirst) else { return nil }
+        return !newestFirst || catalogue.batch(next).arrival >= floor ? next : nil
+    }
+
+    /// Whether something on disk goes before a batch in memory that arrived then.
+    @_noLocks func goesBefore(_ arrival: UInt64) -> Bool {
+        // What is on its way to disk is older than what is left in memory.
+        if !newestFirst { return catalogue.unsentBatches(claimant) > 0 || catalogue.isGrowing }
+        guard isEager, let next = next() else { return false }
+        return catalogue.batch(next).arrival > arrival
+    }
+
+    /// The file that could not be read, told once.
+    mutating func takeFailure() -> UInt32? {
+        defer { failedFile = .max }
+        return failedFile == .max ? nil : failedFile
+    }
 
     /// Chooses a batch; false if its part of the file is still on its way into memory.
     @_noLocks mutating func begin(_ next: DiskPlace, now: UInt64) -> Bool {

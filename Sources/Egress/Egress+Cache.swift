@@ -1,9 +1,10 @@
 internal import Glibc
 internal import Machine
+internal import SegmentPool
 internal import Sending
 internal import SpillCache
 
-/// Care for the cache between turns: what was brought into memory, files that nobody needs, the end.
+/// Care for the cache between turns: what was brought into memory, files that nobody needs, room for more, the end.
 extension Egress {
     /// Takes what helpers have brought into memory.
     @_noLocks mutating func takeLoaded(now: UInt64) -> Int {
@@ -22,18 +23,42 @@ extension Egress {
         return taken
     }
 
-    /// Removes files that nobody is owed anything in.
+    /// What is due.
     mutating func tendCache(now: UInt64) {
         guard let cache, let line = unsafe spill else { return }
-        for place in 0..<UInt32(cache.catalogue.used) {
-            let file = cache.catalogue[file: place]
-            switch file.state {
-            case .closed where !cache.catalogue.isOwed(place): discard(place, cache)
-            case .open where file.batches > 0 && !cache.catalogue.isOwed(place) && stream.inputEnded:
-                unsafe line.pointee.closeFile(number: file.number)
-            case .leaving: discard(place, cache)
-            case .vacant, .open, .closed: break
+        recallMaps(cache)
+        for place in care.connections {
+            if let disk = unsafe connections[place].disk, let file = unsafe disk.pointee.takeFailure() {
+                setup.log("--spill: \(cache.catalogue[file: file].name): it cannot be read")
+                giveUp(file, cache)
             }
+        }
+        for place in 0..<UInt32(cache.catalogue.used) { unsafe tendFile(place, cache, line) }
+        unsafe makeRoomOnDisk(cache, line)
+        let failure = unsafe line.pointee.failure
+        if failure != care.saidFailure {
+            care.saidFailure = failure
+            setup.log(
+                failure == 0
+                    ? "--spill: writing goes on"
+                    : "--spill: \(SystemError("write", cache.setup.directory.path, code: failure))"
+            )
+        }
+        if now >= care.nextNote {
+            care.nextNote = now &+ 1_000_000_000
+            noteOwed(cache)
+            if cache.setup.sync == .interval { syncOpenFiles(cache) }
+        }
+    }
+
+    private mutating func tendFile(_ place: UInt32, _ cache: CacheSide, _ line: UnsafeMutablePointer<SpillLine>) {
+        let file = cache.catalogue[file: place]
+        switch file.state {
+        case .closed where !cache.catalogue.isOwed(place): discard(place, cache)
+        case .open where file.batches > 0 && !cache.catalogue.isOwed(place) && stream.inputEnded:
+            unsafe line.pointee.closeFile(number: file.number)
+        case .leaving: discard(place, cache)
+        case .vacant, .open, .closed: break
         }
     }
 
@@ -44,12 +69,13 @@ extension Egress {
         cache.catalogue[file: place] = file
         guard isUnused(file.descriptor) else { return }
         if file.descriptor >= 0 { close(file.descriptor) }
+        (care.ranges[place], care.synced[place]) = (nil, nil)
         cache.keeper.remove(file.name)
         cache.catalogue.remove(place)
     }
 
     /// Whether nobody reads from a descriptor, which may then be closed.
-    private func isUnused(_ descriptor: Int32) -> Bool {
+    func isUnused(_ descriptor: Int32) -> Bool {
         guard descriptor >= 0 else { return true }
         for place in 0..<connectionCount {
             if let disk = unsafe connections[place].disk, unsafe disk.pointee.uses(descriptor) { return false }
@@ -60,6 +86,127 @@ extension Egress {
         return true
     }
 
+    // ---- room ----------------------------------------------------------------------------------------------------
+
+    /// Lets go of files when space ends, in the design's order. Where files are read nobody is made to: the reader waits.
+    private mutating func makeRoomOnDisk(_ cache: CacheSide, _ line: UnsafeMutablePointer<SpillLine>) {
+        guard !setup.isFileInput else { return }
+        let more = UInt64(SpillLine.depth + 1) * UInt64(index.pool.segmentBytes)
+        let limit = spillBytes > 2 * more ? spillBytes - more : spillBytes / 2
+        let isFull = unsafe line.pointee.failure == ENOSPC || line.pointee.failure == EDQUOT
+        let isCrowded = cache.catalogue.fileCount + 8 > cache.catalogue.fileLimit
+        guard isFull || isCrowded || cache.catalogue.byteCount > limit else { return }
+        if isFull {
+            // One file for each time that writing is tried again.
+            guard unsafe line.pointee.mayFree else { return }
+            unsafe line.pointee.mayFree = false
+        }
+        repeat {
+            guard let place = cache.catalogue.oldestToExpire(down: claimantsDown) else {
+                // Only files that are being written are left; the oldest of them is closed.
+                if let open = cache.catalogue.oldestOpen { unsafe line.pointee.closeFile(number: open) }
+                return
+            }
+            loseClaims(place, cache, reason: .expired)
+            setup.log("--spill: \(cache.catalogue[file: place].name): expired, there is no room for it")
+            discard(place, cache)
+        } while cache.catalogue.byteCount > limit && !isFull && !isCrowded
+    }
+
+    /// One bit for each claimant that is not connected.
+    private var claimantsDown: UInt64 {
+        var down: UInt64 = 0
+        for (claimant, place) in care.connections.enumerated() where unsafe connections[place].state != .up {
+            down |= 1 << UInt64(claimant)
+        }
+        return down
+    }
+
+    // ---- what is written down ------------------------------------------------------------------------------------
+
+    /// Writes down what is owed of the files where that has changed.
+    private mutating func noteOwed(_ cache: CacheSide) {
+        var notes: [UInt32: OwedFile] = [:]
+        let catalogue = cache.catalogue
+        for place in 0..<UInt32(catalogue.used) {
+            var file = catalogue[file: place]
+            guard file.isDirty, file.state == .open || file.state == .closed else { continue }
+            file.isDirty = false
+            catalogue[file: place] = file
+            notes[place] = OwedFile(
+                batches: file.batches, packets: file.packets,
+                destinations: care.names.indices.compactMap { claimant in
+                    // Who was there when a file was open is owed what comes into it after this.
+                    let bits = catalogue.unsentBits(claimant, place) ?? (file.state == .open ? [] : nil)
+                    return bits.map {
+                        OwedFile.Destination(
+                            name: care.names[claimant], packets: catalogue.owedPackets(claimant, in: place), bits: $0)
+                    }
+                })
+        }
+        guard !notes.isEmpty else { return }
+        for (claimant, place) in care.connections.enumerated() {
+            let name = care.names[claimant]
+            unsafe connections[place].forEachOnDisk { target in
+                guard var note = notes[target.file],
+                    let mine = note.destinations.firstIndex(where: { $0.name == name })
+                else { return }
+                note.destinations[mine].add(target.ordinal)
+                notes[target.file] = note
+            }
+        }
+        for (place, note) in notes { cache.keeper.write(OwedFile.name(of: catalogue[file: place].name), note.bytes) }
+    }
+
+    private mutating func syncOpenFiles(_ cache: CacheSide) {
+        var descriptors: [Int32] = []
+        for place in 0..<UInt32(cache.catalogue.used) {
+            let file = cache.catalogue[file: place]
+            guard file.state == .open, file.descriptor >= 0, file.end > care.synced[place] ?? 0 else { continue }
+            care.synced[place] = file.end
+            let copy = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
+            if copy >= 0 { descriptors.append(copy) }
+        }
+        if !descriptors.isEmpty { cache.keeper.sync(descriptors) }
+    }
+
+    /// A destination has greeted: from now on, in later lives too, it must.
+    mutating func noteGreeting(_ place: Int) {
+        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
+        guard care.greeted.insert(care.names[claimant]).inserted else { return }
+        let known = KnownDestinations(names: care.names, greeted: care.greeted)
+        cache.keeper.write(KnownDestinations.fileName, known.bytes)
+    }
+
+    // ---- the end -------------------------------------------------------------------------------------------------
+
+    /// The input is over: all that is in memory goes to disk first, and what was there before stays for the next run.
+    mutating func spillAll() {
+        guard let line = unsafe spill, unsafe !line.pointee.sweepsAll else { return }
+        unsafe line.pointee.sweepsAll = true
+        guard !setup.isFileInput else { return }
+        for place in care.connections {
+            guard let disk = unsafe connections[place].disk else { continue }
+            let oldest = unsafe index.oldest(connections[place].slot)
+            unsafe disk.pointee.floor = oldest.map { index.pool.lastArrival($0) } ?? .max
+        }
+        for segment in unsafe line.pointee.segmentsUnderWay {
+            let first = index.pool.lastArrival(BatchReference(segment: segment, ordinal: 0))
+            for place in care.connections {
+                if let disk = unsafe connections[place].disk {
+                    unsafe disk.pointee.floor = min(unsafe disk.pointee.floor, first)
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is left in memory that could go to disk, or nothing can go there.
+    var isSwept: Bool {
+        guard let line = unsafe spill else { return true }
+        if unsafe line.pointee.failure != 0 { return true }
+        return unsafe line.pointee.underWay == 0 && index.oldestToSpill() == nil
+    }
+
     /// Ends the threads of the cache, after what they were asked to do; a disk that hangs is not waited for without end.
     mutating func finishSpill() {
         guard let cache, let line = unsafe spill else { return }
@@ -68,9 +215,10 @@ extension Egress {
         while unsafe !line.pointee.hasEnded, Clock.monotonic() &- start < drainTimeout {
             if takeSpilled(now: Clock.monotonic()) == 0 { Clock.sleep(nanoseconds: 200_000) }
         }
+        care.nextNote = 0
         tendCache(now: Clock.monotonic())
         cache.keeper.stop()
-        while !cache.keeper.hasEnded, Clock.monotonic() &- start < drainTimeout {
+        while !cache.keeper.hasEnded, Clock.monotonic() &- start < 2 * drainTimeout {
             Clock.sleep(nanoseconds: 200_000)
         }
         publish()

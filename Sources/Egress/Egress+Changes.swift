@@ -43,8 +43,6 @@ extension Egress {
         unsafe destination.pointee.assume(number, plan, setup.counters[number], now: now)
         let slot = unsafe destination.pointee.slot
         unsafe index.join(slot, holds: destination.pointee.holds)
-        unsafe destination.pointee.setSpilling(plan.spills)
-        if unsafe destination.pointee.disk != nil { index.allowSpill(slot) }
         if setup.shares.count > 0 {
             giveLanes(place)
         } else if plan.takesBacklog {
@@ -89,6 +87,7 @@ extension Egress {
         if let disk = unsafe destination.pointee.disk {
             lost += unsafe disk.pointee.catalogue.release(disk.pointee.claimant)
             unsafe destination.pointee.counters.set(.onDisk, 0)
+            unsafe destination.pointee.leaveDisk()
         }
         unsafe destination.pointee.counters.add(.droppedRemoved, lost)
         unsafe destination.pointee.counters.set(.inMemory, 0)

@@ -108,6 +108,7 @@ extension Egress {
             if setup.isFileInput, allStalled, index.freeSegments == 0 { setup.stopReading.set() }
             return false
         }
+        if !setup.isFileInput { spillAll() }
         for place in 0..<fileCount where unsafe !files[place].isFinished {
             guard unsafe files[place].isQuiet, unsafe index.isDrained(files[place].slot) else { continue }
             unsafe files[place].finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
@@ -122,10 +123,13 @@ extension Egress {
             // Each destination has its own patience: as long as it makes progress.
             let late = pending.allSatisfy { unsafe now &- connections[$0].lastProgress >= drainTimeout }
             guard late, filesDone else { return false }
+            // What nobody takes waits on disk for the next run.
+            spillAll()
+            guard isSwept else { return false }
             abandon(.droppedUnreachable)
             return true
         }
-        guard isLate else { return false }
+        guard isLate, isSwept || now &- inputEndedAt >= 2 * drainTimeout else { return false }
         abandon(.droppedDrain)
         return true
     }

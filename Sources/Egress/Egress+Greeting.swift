@@ -62,13 +62,17 @@ extension Egress {
             return refuse(
                 place, .proof, proofs == nil ? "the relay has no token" : "the relay has a token and wants a proof")
         }
+        let runs = runsOwed(place)
+        talks[place].runs = runs
         var session = Session(
-            challenge: setup.session.challenge(), runsDigest: setup.session.runsDigest, sensor: setup.session.sensor,
+            challenge: setup.session.challenge(), runsDigest: setup.session.runsDigest(runs),
+            sensor: setup.session.sensor,
             destination: Session.name(from: name(place)))
         let subject = ProofSubject(helloChallenge: hello.challenge, session: session)
         if let proofs { session.proof = proofs.make(subject) }
         talks[place].subject = subject
         unsafe connections[place].hasGreeted = true
+        noteGreeting(place)
         say(place, setup.sectionHeader + session.encoded())
         if proofs == nil { sayInventory(place) } else { unsafe connections[place].greeting = .proof }
     }
@@ -82,7 +86,7 @@ extension Egress {
     }
 
     private mutating func sayInventory(_ place: Int) {
-        let (bytes, lists) = inventory(unsafe connections[place].slot)
+        let (bytes, lists) = inventory(place)
         // The limits of docs/format.md.
         talks[place].haveBlocks = lists + 32
         talks[place].haveRanges = TransferLimit.ranges

@@ -136,8 +136,9 @@ extension Egress {
             try unsafe takeHave(RangeBlock(block.baseAddress!, byteCount: block.count), place, now: now)
         case (.agreed, ControlType.ack):
             let ack = try unsafe RangeBlock(block.baseAddress!, byteCount: block.count)
-            guard ack.run == setup.run || ack.count == 0,
-                unsafe destination.pointee.settle(acknowledged: ack, &index, utc: now &+ utcOffset, now: now)
+            guard let run = ack.count == 0 ? 0 : care.runs.firstIndex(of: ack.run),
+                unsafe destination.pointee.settle(
+                    acknowledged: ack, run: UInt16(run), &index, utc: now &+ utcOffset, now: now)
             else { throw .neverGivenOut }
         case (_, ControlType.end):
             ended(by: try unsafe End(block), place)
@@ -150,9 +151,12 @@ extension Egress {
         talks[place].haveRanges -= have.count
         guard talks[place].haveBlocks >= 0, talks[place].haveRanges >= 0 else { throw .tooLong }
         let destination = unsafe connections + place
-        guard have.run == setup.run || have.count == 0,
-            unsafe destination.pointee.settle(had: have, &index, utc: now &+ utcOffset, now: now)
-        else { throw .neverGivenOut }
+        guard have.count == 0 || care.runs.contains(have.run) else { throw .neverGivenOut }
+        if have.run == setup.run || have.count == 0 {
+            guard unsafe destination.pointee.settle(had: have, &index, utc: now &+ utcOffset, now: now)
+            else { throw .neverGivenOut }
+        }
+        takeHaveOnDisk(have, place)
         if have.isLast { agree(place, now: now) }
     }
 

@@ -54,6 +54,7 @@ extension Egress {
             unsafe connections[place].state = .waiting
             unsafe connections[place].lastProgress = now
         }
+        takeInEarlier()
         assignLanes()
         for place in 0..<fileCount {
             unsafe index.join(files[place].slot, holds: files[place].holds)

@@ -22,6 +22,7 @@ extension Egress {
                 unsafe line.pointee.failure = 0
             case .failed:
                 unsafe line.pointee.failure = result.failure
+                unsafe line.pointee.mayFree = true
                 unsafe line.pointee.nextTry = now &+ 1_000_000_000
             case .closed:
                 if let place = catalogue.openFile(number: result.number) { catalogue.close(place) }

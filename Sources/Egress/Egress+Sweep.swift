@@ -47,6 +47,14 @@ extension Egress {
         return unsafe index.lastArrival(inSegment: segment) &+ line.pointee.memoryAge <= now &+ utcOffset
     }
 
+    /// Whether something is on its way to disk, or could be.
+    var isSpilling: Bool {
+        @_noLocks get {
+            guard let line = unsafe spill, unsafe line.pointee.failure == 0 else { return false }
+            return unsafe line.pointee.underWay > 0 || hasRoomOnDisk && index.oldestToSpill() != nil
+        }
+    }
+
     /// Whether the cache may grow by what is under way and one segment more.
     var hasRoomOnDisk: Bool {
         @_noLocks get {

@@ -87,7 +87,7 @@ extension Egress {
             while unsafe index.handOut(to: writer, through: &ring.pointee) { moved += 1 }
             // Room is made while the writer still has spare segments, so that it does not run dry before this thread gets
             // its next turn. While segments are still being touched there is a better way than taking one.
-            if !poolGrows, index.wantsSegment(worker: writer), index.freeSegments == 0, makeRoom() {
+            if !poolGrows, index.wantsSegment(worker: writer), index.freeSegments == 0, makeRoom(for: writer) {
                 moved += 1
                 continue
             }
@@ -97,11 +97,14 @@ extension Egress {
     }
 
     /// Empties one segment, by the rules of the design's section 5; false if none may be.
-    @_noLocks private mutating func makeRoom() -> Bool {
-        if let segment = index.victim(evenHeld: !holdsBack) {
+    @_noLocks private mutating func makeRoom(for worker: Int) -> Bool {
+        // While the disk takes what is oldest nobody loses anything, but for readers that hold nothing.
+        let losesHeld = !holdsBack && !isSpilling
+        if let segment = index.victim(evenHeld: losesHeld || !holdsBack && index.inHand(worker: worker) < 2) {
             evict(segment, held: .droppedEvicted)
             return true
         }
+        if isSpilling { return false }
         // Readers wait and newest are lost only while somebody makes progress or nobody else waits.
         if stalled != 0, anotherWaits, let segment = index.victim(owedOnlyTo: stalled) {
             evict(segment, held: .droppedUnreachable)

@@ -55,6 +55,7 @@ internal import Transfer
     let spill: UnsafeMutablePointer<SpillLine>?
     let spillBytes: UInt64
     let cache: CacheSide?
+    var care: CacheCare
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -99,7 +100,8 @@ internal import Transfer
                 for place in 0..<places {
                     var disk: UnsafeMutablePointer<DiskSource>?
                     if let cache, plan.spills {
-                        unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                        unsafe disk = unsafe cache.source(
+                            claimants, connection: made.connections, newestFirst: plan.newestFirst)
                         claimants += 1
                     }
                     let destination = try unsafe Destination(
@@ -110,14 +112,9 @@ internal import Transfer
             }
         }
         for _ in 0..<setup.limits.spareConnections {
-            var disk: UnsafeMutablePointer<DiskSource>?
-            if let cache {
-                unsafe disk = unsafe cache.source(claimants, connection: made.connections)
-                claimants += 1
-            }
             let spare = try unsafe Destination(
                 slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
-                limits: setup.limits, disk: disk)
+                limits: setup.limits, disk: nil)
             unsafe (connections + made.connections).initialize(to: spare)
             made.connections += 1
         }
@@ -129,6 +126,7 @@ internal import Transfer
         self.setup = setup
         unsafe (spill, self.cache) = (cache?.line, cache)
         spillBytes = setup.spill?.bytes ?? 0
+        care = CacheCare(run: setup.run)
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
         admission = AdmissionControl(setup, connections: made.connections)

@@ -118,12 +118,14 @@ struct InFlight: BitwiseCopyable {
     var searchStart: UInt64 { @_noLocks get { head } }
 
     /// Settles the next entry from `place` on that the block names; nil when there is no further one.
-    @_noLocks mutating func settleNext(from place: inout UInt64, _ block: RangeBlock) -> InFlight? {
+    ///
+    /// - Parameter run: the place of the block's run among all runs.
+    @_noLocks mutating func settleNext(from place: inout UInt64, _ block: RangeBlock, run: UInt16) -> InFlight? {
         while place != tail {
             let entry = unsafe entries[Int(place & mask)]
             place &+= 1
             guard !entry.isSettled, entry.worker == block.worker, entry.lane == block.lane,
-                block.contains(entry.number)
+                entry.run == run, block.contains(entry.number)
             else { continue }
             unsafe entries[Int((place &- 1) & mask)].isSettled = true
             forget(entry)
@@ -181,6 +183,30 @@ struct InFlight: BitwiseCopyable {
             return unsafe entry.pointee
         }
         return nil
+    }
+
+    /// A file is gone: what is in flight of it cannot be sent again. Returns the packets of that.
+    mutating func letGo(ofFile file: UInt32) -> UInt64 {
+        var (packets, index): (UInt64, UInt64) = (0, head)
+        while index != tail {
+            let entry = unsafe entries + Int(index & mask)
+            index &+= 1
+            guard unsafe !entry.pointee.isSettled, unsafe entry.pointee.disk.file == file else { continue }
+            unsafe entry.pointee.disk = .none
+            packets += UInt64(unsafe entry.pointee.packets)
+        }
+        diskPackets -= packets
+        return packets
+    }
+
+    /// Goes over everything that is owed from disk.
+    func forEachOnDisk(_ body: (DiskPlace) -> Void) {
+        var index = head
+        while index != tail {
+            let entry = unsafe entries[Int(index & mask)]
+            index &+= 1
+            if !entry.isSettled, entry.disk.isSomewhere { body(entry.disk) }
+        }
     }
 
     /// The segment is taken away: its batches in the socket can no longer be sent again.

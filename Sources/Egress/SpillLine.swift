@@ -31,6 +31,8 @@ internal import SpillCache
     /// Since when nothing can be written (errno), and when it is tried again (monotonic).
     var failure: Int32 = 0
     var nextTry: UInt64 = 0
+    /// A file may be let go of because the disk is full: once for each time that writing failed.
+    var mayFree = false
     var isEnding = false
     private(set) var hasEnded = false
 
@@ -50,6 +52,11 @@ internal import SpillCache
         memoryAge = setup.memoryAge
     }
 
+    /// Segments that are being written.
+    var segmentsUnderWay: [UInt32] {
+        (0..<Self.depth).filter { freeSets >> UInt32($0) & 1 == 0 }.map { segments[$0] }
+    }
+
     var hasRoom: Bool { @_noLocks get { underWay < Self.depth } }
 
     /// The next set that is free; there must be one.
@@ -65,6 +72,7 @@ internal import SpillCache
         freeSets &= freeSets - 1
         segments[place] = segment
         underWay += 1
+        catalogue.isGrowing = true
     }
 
     /// A segment is back.
@@ -74,6 +82,7 @@ internal import SpillCache
             if freeSets >> UInt32(truncatingIfNeeded: place) & 1 == 0, segments[place] == segment {
                 freeSets |= 1 << UInt32(truncatingIfNeeded: place)
                 underWay -= 1
+                catalogue.isGrowing = underWay > 0
                 return
             }
             place += 1

@@ -39,7 +39,7 @@ public struct SpillSetup: Sendable {
     /// What earlier lives have left.
     public var earlier: [EarlierFile] = []
     /// Destinations of earlier lives, to whom is owed what nothing is written down about.
-    public var earlierNames: [String] = []
+    public var known = KnownDestinations()
 
     /// The defaults.
     public init(directory: DirectoryHandle, sensor: String) {
@@ -47,10 +47,8 @@ public struct SpillSetup: Sendable {
     }
 
     /// Bytes it takes beside what is on disk, for the budget.
-    ///
-    /// - Parameter spare: places for destinations that may join later.
-    public static func byteCount(_ plans: [DestinationPlan], spare: Int = 0) -> Int {
-        Catalogue.byteCount(claimants: plans.count(where: \.spills) + spare) + (1 << 20)
+    public static func byteCount(_ plans: [DestinationPlan]) -> Int {
+        Catalogue.byteCount(claimants: plans.count(where: \.spills)) + (1 << 20)
     }
 }
 

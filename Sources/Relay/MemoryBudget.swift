@@ -57,8 +57,7 @@ struct MemoryBudget {
                     Term(
                         bytes: options.spill == nil
                             ? 0
-                            : SpillSetup.byteCount(
-                                plans, spare: limits.spareConnections),
+                            : SpillSetup.byteCount(plans),
                         reason: "catalogue of the spill cache"),
                     Term(
                         bytes: BatchIndex.fixedBytes(slots: slots, workers: writers),

@@ -122,6 +122,11 @@ extension RunReport {
                     "-w \(SystemError("write", one.plan.address, code: failure)), packets are missing from it")
                 codes.append(.inputOutput)
             }
+            let waiting = one.values[.onDisk]
+            if !isLive, waiting > 0 {
+                problems.append("--to \(one.plan.name): made no progress, \(waiting) packets wait in the cache for it")
+                codes.append(.unavailable)
+            }
             let lost = one.values[.droppedUnreachable]
             if lost > 0 {
                 problems.append("--to \(one.plan.name): made no progress, \(lost) packets were not delivered")

@@ -58,9 +58,9 @@ final class RelayRun: Sendable {
     init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
-        session = try SessionIdentity(options, run: identity)
+        session = try SessionIdentity(options)
         if let spill = options.spill {
-            cache = try SpillDirectory(spill, sensor: options.name)
+            cache = try SpillDirectory(spill, sensor: options.name, log: console.log)
         } else {
             cache = nil
         }

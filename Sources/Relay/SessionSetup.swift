@@ -1,12 +1,11 @@
 internal import Egress
 internal import Machine
-internal import Pcapng
 internal import Tokens
 internal import Transfer
 
 extension SessionIdentity {
     /// What this run says of itself to collectors.
-    init(_ options: RelayOptions, run: RunIdentity) throws(RelayError) {
+    init(_ options: RelayOptions) throws(RelayError) {
         var proofs: Proofs?
         if let path = options.tokenFile {
             let token = try Token(relayFile: path)
@@ -14,7 +13,7 @@ extension SessionIdentity {
                 make: { token.proof(of: .relay, $0) }, check: { token.isProof($0, of: .collector, $1) })
         }
         self.init(
-            sensor: options.name, runsDigest: Tokens.runsDigest([run]), challenge: { randomBytes(32) }, proofs: proofs)
+            sensor: options.name, runsDigest: { Tokens.runsDigest($0) }, challenge: { randomBytes(32) }, proofs: proofs)
     }
 }
 

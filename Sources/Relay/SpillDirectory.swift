@@ -7,7 +7,7 @@ final class SpillDirectory: Sendable {
     let setup: SpillSetup
     private let lock: DirectoryLock
 
-    init(_ options: RelayOptions.Spill, sensor: String) throws(RelayError) {
+    init(_ options: RelayOptions.Spill, sensor: String, log: (String) -> Void) throws(RelayError) {
         let directory: DirectoryHandle
         do throws(SystemError) {
             directory = try DirectoryHandle(options.directory, creating: true)
@@ -33,7 +33,30 @@ final class SpillDirectory: Sendable {
         case .interval: setup.sync = .interval
         case .batch: setup.sync = .batch
         }
+        setup.known = try Self.known(directory, log)
+        do throws(SystemError) {
+            setup.earlier = try EarlierFiles.read(
+                directory, application: "Spillway, sensor \(sensor)", isDurable: setup.sync != .none, log: log)
+        } catch {
+            throw RelayError(.inputOutput, "--spill \(error)")
+        }
         self.setup = setup
+    }
+
+    private static func known(
+        _ directory: DirectoryHandle, _ log: (String) -> Void
+    ) throws(RelayError) -> KnownDestinations {
+        do throws(SystemError) {
+            guard let bytes = try directory.content(KnownDestinations.fileName, limit: 1 << 20) else {
+                return KnownDestinations()
+            }
+            do throws(FormatFault) { return try KnownDestinations(bytes) } catch {
+                log("--spill: \(directory.path)/\(KnownDestinations.fileName): \(error.reason); begun anew")
+                return KnownDestinations()
+            }
+        } catch {
+            throw RelayError(.inputOutput, "--spill \(error)")
+        }
     }
 
     /// What is said of it at the start.

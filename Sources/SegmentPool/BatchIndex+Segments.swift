@@ -92,6 +92,9 @@ extension BatchIndex {
         return true
     }
 
+    /// Segments the worker has in hand.
+    @_noLocks public func inHand(worker: Int) -> Int { unsafe intake(worker).pointee.count }
+
     /// Whether the worker could use another segment right now.
     @_noLocks public func wantsSegment(worker: Int) -> Bool {
         unsafe intake(worker).pointee.count < segmentsInHand

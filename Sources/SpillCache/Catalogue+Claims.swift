@@ -84,6 +84,15 @@ extension Catalogue {
         return nil
     }
 
+    /// Whether a destination was not sent some batch that arrived then or later. True as well while that is not known.
+    @_noLocks public func hasUnsent(_ claimant: Int, since arrival: UInt64) -> Bool {
+        guard let place = next(claimant, newestFirst: true) else {
+            let file = unsafe claimants[claimant].file
+            return unsafe claimants[claimant].unsent > 0 && (file == .max || files[Int(file)].lastArrival >= arrival)
+        }
+        return batch(place).arrival >= arrival
+    }
+
     /// The file with the newest arrival among those in which the destination is owed something, or the oldest.
     @_noLocks private func chooseFile(_ claimant: Int, newestFirst: Bool) {
         var best = UInt32.max

@@ -101,6 +101,11 @@ public import Machine
     public var used: Int { @_noLocks get { unsafe totals.pointee.used } }
     /// Bytes of all files on disk.
     public var byteCount: UInt64 { @_noLocks get { unsafe totals.pointee.bytes } }
+    /// Whether something is on its way into it.
+    public var isGrowing: Bool {
+        @_noLocks get { unsafe totals.pointee.isGrowing }
+        @_noLocks nonmutating set { unsafe totals.pointee.isGrowing = newValue }
+    }
     /// Files there are.
     public var fileCount: Int { @_noLocks get { unsafe totals.pointee.files } }
     /// Packets a destination is owed that are only on disk, in flight included.
@@ -114,6 +119,7 @@ struct CatalogueTotals: BitwiseCopyable {
     var used = 0
     var files = 0
     var bytes: UInt64 = 0
+    var isGrowing = false
 }
 
 /// What a destination is owed in one file.

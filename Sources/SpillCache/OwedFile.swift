@@ -16,6 +16,13 @@ public struct OwedFile: Sendable, Equatable {
         public init(name: String, packets: UInt64, bits: [UInt64]) {
             (self.name, self.packets, self.bits) = (name, packets, bits)
         }
+
+        /// One more batch is owed.
+        public mutating func add(_ ordinal: UInt32) {
+            let word = Int(ordinal >> 6)
+            while bits.count <= word { bits.append(0) }
+            bits[word] |= 1 << UInt64(ordinal & 63)
+        }
     }
 
     static let magic: UInt32 = 0x4f53_5053

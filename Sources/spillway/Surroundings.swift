@@ -1,4 +1,5 @@
 import Glibc
+import Machine
 import Options
 import Relay
 
@@ -16,6 +17,15 @@ enum Surroundings {
             unsafe entry += 1
         }
         return variables
+    }
+
+    /// For tests: where the process is to die (CONTRIBUTING.md).
+    static func armCrashPoint() throws(Failure) {
+        guard let text = environment["SPILLWAY_CRASH_AT"] else { return }
+        guard CrashPoint.arm(text) else {
+            let names = CrashPoint.allCases.map(\.name).joined(separator: ", ")
+            throw Failure(.usage, "SPILLWAY_CRASH_AT=\(text): write NAME:COUNT, with one of the names \(names)")
+        }
     }
 
     /// Takes the places of standard streams that are closed, so that no file or socket of ours lands there and is then

@@ -82,4 +82,35 @@ struct RelayTests {
             try check("\(folder)/out", 2000)
         }
     }
+
+    @Test(
+        "How old what arrives is: both ends measure it by themselves, and differ by the way back of the acknowledgement"
+    )
+    func ages() throws {
+        try withTemporaryDirectory { folder in
+            try writeFile("\(folder)/in.pcap", capture(8000))
+            let collector = try RunningCollector("\(folder)/out")
+            let proxy = try CuttingProxy(to: collector.port, delay: 60)
+            defer { proxy.stop() }
+            let result = try TestSupport.run(
+                try builtExecutable("spillway"),
+                [
+                    "run", "-r", "\(folder)/in.pcap", "--to", "127.0.0.1:\(proxy.port),ack=required", "--memory", "64M",
+                    "--pace", "4Kpps", "--report", "\(folder)/report",
+                ])
+            #expect(result.status == .exited(0), "\(result.errorText)")
+            let there = try collector.stop()
+            let here = CollectReport(String(decoding: try readFile("\(folder)/report"), as: UTF8.self))
+            for (relay, other) in [
+                ("age_live_p50_ms", "age_p50_ms"), ("age_live_p99_ms", "age_p99_ms"),
+                ("age_of_information_p50_ms", "age_of_information_p50_ms"),
+            ] {
+                let (one, two) = (try #require(here[relay]), try #require(there[other]))
+                // Each way takes 60 ms at least. A quantile is at most 6 % above what was measured, never below.
+                #expect(two >= 60 && one >= 120, "\(relay): \(one) here, \(two) there")
+                // The same batches at both ends: what is older here is the way back, whatever else holds things up.
+                #expect(Double(one) > Double(two) * 0.94, "\(relay): \(one) here, \(two) there")
+            }
+        }
+    }
 }

@@ -118,7 +118,7 @@ final class EgressRig {
         let view = registry.view
         var setup = EgressSetup(
             pool: pool, workers: options.workers, plans: plans, counters: counters, limits: limits, run: run,
-            session: Self.session(run, token: options.token), interfaces: view,
+            session: Self.session(token: options.token), interfaces: view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: nil, application: "the tests"), wake: wake, input: input, abort: abort,
             stopReading: stopReading, ready: ready, ownTraffic: try OwnTraffic(), isFileInput: options.isFileInput,
@@ -149,17 +149,23 @@ final class EgressRig {
     }
 
     /// What the relay says of itself, with the tests' own digests.
-    static func session(_ run: RunIdentity, token: [UInt8]?) -> SessionIdentity {
-        var bytes = ByteWriter(.little)
-        bytes.number(run.low)
-        bytes.number(run.high)
+    static func session(token: [UInt8]?) -> SessionIdentity {
         let proofs = token.map { token in
             SessionIdentity.Proofs(
                 make: { referenceHMAC(token, $0.message(.relay)) },
                 check: { $0 == referenceHMAC(token, $1.message(.collector)) })
         }
         return SessionIdentity(
-            sensor: "rig", runsDigest: referenceSHA256(bytes.bytes),
+            sensor: "rig",
+            runsDigest: { runs in
+                let all = runs.map { run in
+                    var bytes = ByteWriter(.little)
+                    bytes.number(run.low)
+                    bytes.number(run.high)
+                    return bytes.bytes
+                }
+                return referenceSHA256(all.sorted { $0.lexicographicallyPrecedes($1) }.flatMap { $0 })
+            },
             challenge: { (0..<32).map { _ in UInt8.random(in: 0...255) } }, proofs: proofs)
     }
 

@@ -20,8 +20,11 @@ final class RunningRelay {
     ///
     /// - Parameters:
     ///   - namespace: where it runs; nil is where the tests run.
+    ///   - crashAt: a crash point (CONTRIBUTING.md) at which it is to die.
     ///   - unprivileged: runs it without any capability, by the same user.
-    init(_ arguments: [String], namespace: NetworkNamespace? = nil, unprivileged: Bool = false) throws {
+    init(
+        _ arguments: [String], namespace: NetworkNamespace? = nil, unprivileged: Bool = false, crashAt: String? = nil
+    ) throws {
         folder = makeTemporaryDirectory()
         var words = [try builtExecutable("spillway"), "run"] + arguments
         if !arguments.contains("--memory") { words += ["--memory", "48M"] }
@@ -31,7 +34,9 @@ final class RunningRelay {
             let command = namespace.inside(words[0], Array(words.dropFirst()))
             words = [command.tool] + command.arguments
         }
-        child = try ChildProcess(words[0], Array(words.dropFirst()), environment: withoutOwnVariables())
+        var environment = try withoutOwnVariables()
+        if let crashAt { environment.updateValue(crashAt, forKey: "SPILLWAY_CRASH_AT") }
+        child = try ChildProcess(words[0], Array(words.dropFirst()), environment: environment)
     }
 
     deinit {

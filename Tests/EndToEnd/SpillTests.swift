@@ -4,51 +4,111 @@ import Testing
 
 @Suite("What memory cannot keep waits on disk")
 struct SpillTests {
-    @Test(
-        "Files, and a reader that stands still: everything goes to disk, and from there to the reader",
-        arguments: [1, 2])
-    func stalled(readers count: Int) throws {
+    private let packets = numberedPackets(0..<20_000, size: 1000)
+
+    /// Four times the packets as input, which is more than memory holds.
+    private func withInput(_ body: (_ folder: String, _ arguments: [String]) throws -> Void) throws {
         try withTemporaryDirectory { folder in
-            let packets = numberedPackets(0..<20_000, size: 1000)
             try writeFile("\(folder)/in", captureFile(packets))
-            let readers = try (0..<count).map { _ in try Reader(.stalled, receiveBuffer: 16_384) }
+            try body(
+                folder,
+                (0..<4).flatMap { _ in ["-r", "\(folder)/in"] } + ["--spill", "\(folder)/cache", "--sync", "none"])
+        }
+    }
+
+    private var all: [Packet] { packets + packets + packets + packets }
+
+    @Test("Two readers that stand still, one of them from old to new: everything, in its order, and nothing is left")
+    func stalled() throws {
+        try withInput { folder, arguments in
+            let (newest, oldest) = (
+                try Reader(.stalled, receiveBuffer: 16_384), try Reader(.stalled, receiveBuffer: 16_384)
+            )
             let running = try RunningRelay(
-                (0..<4).flatMap { _ in ["-r", "\(folder)/in"] }
-                    + readers.enumerated().flatMap { ["--to", "\($1.address),name=to\($0)"] }
-                    + ["--spill", "\(folder)/cache", "--sync", "none"])
-            let all = packets + packets + packets + packets
-            // More than memory holds is on disk.
-            try waitUntil("a cache") { cacheBytes("\(folder)/cache") > 30 << 20 }
-            for reader in readers { reader.set(.reading) }
+                arguments + ["--to", "\(newest.address),name=newest", "--memory-age", "1h"]
+                    + ["--to", "\(oldest.address),name=oldest,order=oldest-first"])
+            try waitForQuietCache("\(folder)/cache", bytes: 30 << 20)
+            newest.set(.reading)
+            oldest.set(.reading)
             let result = try running.finish(timeLimit: .seconds(60))
             result.expect(exits: 0)
             let report = try expectLedger(result, captured: 80_000, encoded: 80_000)
-            for (number, reader) in readers.enumerated() {
+            for (name, reader) in [("newest", newest), ("oldest", oldest)] {
                 try reader.waitForEnd()
-                expectSame(try Stream(reader.streams.last ?? []).packets, all, "reader \(number)")
-                let destination = try report.destination("to\(number)")
+                let destination = try report.destination(name)
                 #expect(destination.losses.isEmpty)
                 #expect(try destination.count("on_disk") == 0)
                 #expect(try destination.count("spilled") > 20_000)
                 #expect(try destination.count("replayed") == destination.count("spilled"))
             }
+            let fromNew = try Stream(newest.streams.last ?? [])
+            let fromOld = try Stream(oldest.streams.last ?? [])
+            expectSame(fromNew.packets, all, "newest first")
+            #expect(fromOld.packets == all)
+            // Behind what was in the socket comes the newest of all, and from there on it only goes back.
+            let arrivals = fromNew.batches.map(\.lastArrival)
+            let turn = try #require(arrivals.firstIndex(of: arrivals.max()!))
+            #expect(fromNew.batches[..<turn].reduce(0) { $0 + $1.packets.count } < 4000)
+            #expect(zip(arrivals[turn...], arrivals[(turn + 1)...]).allSatisfy { $0 >= $1 })
             // What everybody has is on disk no more.
             #expect(try cacheFiles("\(folder)/cache").isEmpty)
         }
     }
-}
 
-/// Names of the cache files in a directory, sealed or not.
-func cacheFiles(_ folder: String) throws -> [String] {
-    try run("ls", [folder]).checked().outputText.split(separator: "\n").map(String.init)
-        .filter { $0.contains(".pcapng") }.sorted()
-}
+    @Test(
+        "One gets everything at once, the other nothing: it waits for that one, over a restart, and what was new goes first"
+    )
+    func restart() throws {
+        try withInput { folder, arguments in
+            let (quick, dead) = (try Reader(), try Reader(.stalled, receiveBuffer: 16_384))
+            let first = try RunningRelay(
+                arguments + ["--to", "\(quick.address),name=quick", "--to", "\(dead.address),name=dead"]
+                    + ["--drain-timeout", "500ms"]
+            ).finish()
+            first.expect(exits: 69, naming: ["dead", "wait in the cache"])
+            let before = try expectLedger(first, captured: 80_000, encoded: 80_000)
+            try quick.waitForEnd()
+            expectSame(try Stream(quick.streams[0]).packets, all)
+            let left = try before.destination("dead").count("on_disk")
+            #expect(left + (try before.destination("dead").count("delivered")) == 80_000)
+            // Capture tools read what waits.
+            let names = try cacheFiles("\(folder)/cache")
+            let kept = try names.flatMap { try packetsByTshark("\(folder)/cache/\($0)") }
+            #expect(UInt64(kept.count) >= left)
+            // A second owner is refused by name as long as there is one, and a third life gives back everything.
+            try writeFile("\(folder)/new", captureFile(numberedPackets(20_000..<20_010, size: 1000)))
+            let (again, late) = (try Reader(), try Reader())
+            let second = try RunningRelay(
+                ["-r", "\(folder)/new", "--spill", "\(folder)/cache", "--to", "\(again.address),name=quick"]
+                    + ["--to", "\(late.address),name=dead"]
+            ).finish()
+            second.expect(exits: 0)
+            let report = try expectLedger(second, captured: 10, encoded: 10)
+            #expect(try report.destination("dead").count("carried_in") == left)
+            #expect(try report.destination("quick").count("carried_in") == 0)
+            try again.waitForEnd()
+            try late.waitForEnd()
+            #expect(try Stream(again.streams[0]).packets.map { number(of: $0) } == Array(20_000..<20_010))
+            let parts = try sections(late.streams[0])
+            expectSame(
+                parts.flatMap(\.packets), kept.suffix(Int(left)) + numberedPackets(20_000..<20_010, size: 1000),
+                "what was left")
+            #expect(parts.count >= 2 && parts.allSatisfy { $0.interfaces.count == 1 })
+            #expect(try cacheFiles("\(folder)/cache").isEmpty)
+        }
+    }
 
-/// Bytes of the cache files in a directory; 0 while there is none.
-func cacheBytes(_ folder: String) -> Int {
-    guard let names = try? cacheFiles(folder) else { return 0 }
-    return names.reduce(0) { sum, name in
-        var status = stat()
-        return sum + (unsafe stat("\(folder)/\(name)", &status) == 0 ? Int(status.st_size) : 0)
+    @Test("A second relay is refused by the name of the first")
+    func twoOwners() throws {
+        try withTemporaryDirectory { folder in
+            let arguments = ["-r", "-", "--to", "null", "--spill", "\(folder)/cache"]
+            let first = try RunningRelay(arguments + ["--name", "the-first"])
+            try waitUntil("the lock") { (try? readFile("\(folder)/cache/lock").count) ?? 0 > 0 }
+            try relay(arguments).expect(exits: 73, naming: ["\(folder)/cache", "in use by", "the-first"])
+            first.child.closeInput()
+            _ = try first.finish()
+            // The lock goes with its owner.
+            try relay(arguments).expect(exits: 65)
+        }
     }
 }

@@ -1,0 +1,44 @@
+internal import Machine
+internal import Pcapng
+internal import SpillCache
+
+/// What the control plane keeps about a cache: earlier runs, who the destinations are, and what is to be done when.
+struct CacheCare {
+    /// All runs there are batches of; the present one first.
+    var runs: [RunIdentity]
+    /// Which batches the files of earlier lives hold, by their places.
+    var ranges: [UInt32: [BatchRange]] = [:]
+    /// Where the numbers of earlier runs end, by lane.
+    var marks: [BatchLane: UInt64] = [:]
+    /// What a section of an earlier run begins with, by the run's place and how many interfaces it describes.
+    var headers: [HeaderKey: (base: UInt, count: UInt32)] = [:]
+    /// The destinations by claimant: their names, and the places of their connections.
+    var names: [String] = []
+    var connections: [Int] = []
+    /// What each of them has said that it has.
+    var had: [BatchSet] = []
+    /// Those that have greeted once.
+    var greeted: Set<String> = []
+    /// Files whose maps are on their way.
+    var recalled: Set<UInt32> = []
+    /// How far open files are synced.
+    var synced: [UInt32: UInt64] = [:]
+    /// When is next written down what is owed (monotonic).
+    var nextNote: UInt64 = 0
+    /// The last failure that was said (errno).
+    var saidFailure: Int32 = 0
+
+    struct HeaderKey: Hashable {
+        var run: UInt16
+        var interfaces: Int
+    }
+
+    init(run: RunIdentity) { runs = [run] }
+
+    /// A run's place, taken in if it is new.
+    mutating func place(of run: RunIdentity) -> UInt16 {
+        if let place = runs.firstIndex(of: run) { return UInt16(place) }
+        runs.append(run)
+        return UInt16(runs.count - 1)
+    }
+}

@@ -1,0 +1,181 @@
+internal import Glibc
+internal import Machine
+internal import Pcapng
+internal import Sending
+internal import SpillCache
+
+/// What earlier lives have left, and files whose batches must be known again. Control plane.
+extension Egress {
+    /// Takes in the files that were found, and what each destination is owed of them.
+    mutating func takeInEarlier() {
+        guard let cache else { return }
+        for place in 0..<connectionCount where unsafe connections[place].disk != nil {
+            let name = setup.plans[unsafe connections[place].plan].name
+            care.names.append(name)
+            care.connections.append(place)
+            care.had.append(BatchSet())
+            unsafe connections[place].hasGreeted = cache.setup.known.greeted.contains(name)
+        }
+        care.greeted = cache.setup.known.greeted.intersection(care.names)
+        for file in cache.setup.earlier {
+            guard let place = cache.catalogue.add(file, runPlace: care.place(of: file.name.run)) else {
+                setup.log("--spill: \(file.name.sealed): more files than there is room for; it waits for the next run")
+                continue
+            }
+            care.ranges[place] = file.ranges
+            for range in file.ranges {
+                care.marks[range.lane] = max(care.marks[range.lane] ?? 0, range.first + range.count)
+            }
+            for claimant in care.names.indices { carryIn(file, place, claimant, cache) }
+        }
+        let known = KnownDestinations(names: care.names, greeted: care.greeted)
+        // Before anything is owed from disk: a file that nothing is written down about is owed to these.
+        do throws(SystemError) {
+            try cache.setup.directory.replace(
+                KnownDestinations.fileName, with: known.bytes, durably: cache.setup.sync != .none)
+        } catch {
+            setup.log("--spill: \(error)")
+        }
+    }
+
+    private func carryIn(_ file: EarlierFile, _ place: UInt32, _ claimant: Int, _ cache: CacheSide) {
+        let name = care.names[claimant]
+        var (bits, known, packets): ([UInt64], UInt32, UInt64) = ([], 0, file.summary.packets)
+        if let owed = file.owed {
+            guard let mine = owed.destinations.first(where: { $0.name == name }) else { return }
+            (bits, known) = (mine.bits, owed.batches)
+            packets = mine.packets + (file.summary.packets - min(owed.packets, file.summary.packets))
+        } else if !cache.setup.known.names.contains(name) {
+            // A destination that was not there before begins now.
+            return
+        }
+        cache.catalogue.oweMany(claimant, place, bits: bits, known: known, packets: packets)
+        let counters = unsafe connections[care.connections[claimant]].counters
+        counters.add(.carriedIn, cache.catalogue.owedPackets(claimant, in: place))
+    }
+
+    // ---- maps ----------------------------------------------------------------------------------------------------
+
+    /// Asks for what destinations wait for, and takes what has come.
+    mutating func recallMaps(_ cache: CacheSide) {
+        for claimant in care.names.indices {
+            guard let place = cache.catalogue.wanted(claimant), care.recalled.insert(place).inserted else { continue }
+            let file = cache.catalogue[file: place]
+            cache.recall.post(
+                CacheRecall.Request(place: place, name: file.name, end: file.end, isChecked: file.isUnchecked))
+        }
+        for answer in cache.recall.take() { install(answer, cache) }
+    }
+
+    private mutating func install(_ answer: CacheRecall.Answer, _ cache: CacheSide) {
+        let place = answer.request.place
+        care.recalled.remove(place)
+        let catalogue = cache.catalogue
+        var file = catalogue[file: place]
+        func letGo() { if answer.descriptor >= 0 { close(answer.descriptor) } }
+        // It may be gone by now, and another one in its place.
+        if case .vacant = file.state { return letGo() }
+        guard file.name == answer.request.name, file.map < 0 else { return letGo() }
+        if let problem = answer.problem {
+            setup.log("--spill: \(problem)")
+            return giveUp(place, cache)
+        }
+        if file.isUnchecked {
+            reconcile(place, answer.batches, cache)
+            file = catalogue[file: place]
+            file.isUnchecked = false
+            if let description = answer.description { describe(&file, description) }
+            catalogue[file: place] = file
+        } else if answer.batches.count != Int(file.batches) {
+            // More was written meanwhile.
+            return letGo()
+        }
+        if let other = catalogue.leastUseful(spare: 1), isUnused(catalogue[file: other].descriptor) {
+            let descriptor = catalogue.unload(other)
+            if descriptor >= 0 { close(descriptor) }
+        }
+        cache.tools.adopt(answer.descriptor)
+        guard catalogue.install(answer.batches, at: place, descriptor: answer.descriptor) else { return letGo() }
+        for claimant in care.names.indices { settleHad(claimant, in: place, cache) }
+    }
+
+    /// A file of an earlier life was checked: if not all of it is good, what is good is owed, and the rest is lost.
+    private func reconcile(_ place: UInt32, _ batches: [DiskBatch], _ cache: CacheSide) {
+        let catalogue = cache.catalogue
+        var file = catalogue[file: place]
+        let good = Array(batches.prefix(Catalogue.batchesPerFile))
+        guard good.count != Int(file.batches) else { return }
+        setup.log("--spill: \(file.name.sealed): \(good.count) of \(file.batches) batches are good")
+        let packets = good.reduce(0) { $0 + UInt64($1.packets) }
+        (file.batches, file.packets) = (UInt32(good.count), packets)
+        // Ordinals have moved: which ones were delivered is not known any more.
+        for (claimant, connection) in care.connections.enumerated() {
+            let before = catalogue.release(claimant, place)
+            guard before > 0 else { continue }
+            catalogue[file: place] = file
+            catalogue.oweMany(claimant, place, bits: [], known: 0, packets: packets)
+            let counters = unsafe connections[connection].counters
+            if packets > before {
+                counters.add(.carriedIn, packets - before)
+            } else {
+                counters.add(.droppedCacheDamage, before - packets)
+            }
+        }
+        catalogue[file: place] = file
+    }
+
+    /// What a section begins with that holds batches of this file.
+    private mutating func describe(_ file: inout CatalogueFile, _ description: RunDescription) {
+        file.interfaces = UInt32(description.interfaces.count)
+        let key = CacheCare.HeaderKey(run: file.runPlace, interfaces: description.interfaces.count)
+        if care.headers[key] == nil {
+            let bytes = setup.sectionHeader + description.interfaces.joined() + description.lanes.joined()
+            // Never freed: connections may be in the midst of sending it, and there are few.
+            let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes.count, alignment: 16)
+            unsafe memory.copyMemory(from: bytes, byteCount: bytes.count)
+            care.headers[key] = (UInt(bitPattern: memory), UInt32(bytes.count))
+        }
+        (file.header, file.headerBytes) = care.headers[key]!
+    }
+
+    /// A file cannot be read: what was owed of it is lost, in this run at least. The file is left alone.
+    mutating func giveUp(_ place: UInt32, _ cache: CacheSide) {
+        loseClaims(place, cache, reason: .droppedCacheDamage)
+        let file = cache.catalogue[file: place]
+        guard case .closed = file.state, isUnused(file.descriptor) else { return }
+        if file.descriptor >= 0 { close(file.descriptor) }
+        care.ranges[place] = nil
+        cache.catalogue.remove(place)
+    }
+
+    /// Nobody is owed anything of a file any more; what is in flight may still arrive.
+    mutating func loseClaims(_ place: UInt32, _ cache: CacheSide, reason: Counter) {
+        for (claimant, connection) in care.connections.enumerated() {
+            let destination = unsafe connections + connection
+            let packets = cache.catalogue.release(claimant, place)
+            let inFlight = unsafe destination.pointee.letGo(ofFile: place)
+            if packets > inFlight { unsafe destination.pointee.counters.add(reason, packets - inFlight) }
+        }
+    }
+
+    /// What a destination has said that it has is delivered without being sent.
+    mutating func settleHad(_ claimant: Int, in place: UInt32, _ cache: CacheSide) {
+        let file = cache.catalogue[file: place]
+        guard !care.had[claimant].isEmpty, file.map >= 0, cache.catalogue.owedPackets(claimant, in: place) > 0 else {
+            return
+        }
+        let destination = unsafe connections + care.connections[claimant]
+        let utc = Clock.monotonic() &+ utcOffset
+        for (ordinal, batch) in cache.catalogue.batches(of: place).enumerated() {
+            let target = DiskPlace(file: place, ordinal: UInt32(ordinal))
+            let lane = BatchLane(run: file.run, worker: batch.worker, lane: batch.lane)
+            guard cache.catalogue.isUnsent(claimant, target), care.had[claimant].contains(lane, batch.number) else {
+                continue
+            }
+            cache.catalogue.take(claimant, target)
+            cache.catalogue.settle(claimant, target, packets: batch.packets)
+            unsafe destination.pointee.countDelivered(
+                batch.packets, bytes: Int(batch.bytes), arrival: batch.arrival, utc: utc)
+        }
+    }
+}
