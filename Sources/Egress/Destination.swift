@@ -22,13 +22,13 @@ struct Destination: ~Copyable {
     /// Its slot in the batch index.
     let slot: Int
     /// Its plan's place; several readers of one listener share a plan and its counters.
-    let plan: Int
-    let counters: Counters
-    let isClassic: Bool
-    let nanoseconds: Bool
-    let newestFirst: Bool
+    var plan: Int
+    var counters: Counters
+    private(set) var isClassic = false
+    private(set) var nanoseconds = false
+    var newestFirst: Bool
     let isGuest: Bool
-    let policy: AckPolicy
+    var policy: AckPolicy
     var holds: Bool
     var state = LinkState.vacant
     var descriptor: Int32 = -1
@@ -44,6 +44,8 @@ struct Destination: ~Copyable {
     /// Whether the stream's beginning was queued, and how many interfaces it has described.
     var isBegun = false
     var described = 0
+    /// Bytes of lane blocks it has told.
+    var toldLanes = 0
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion
@@ -60,6 +62,7 @@ struct Destination: ~Copyable {
     /// Delivered on the present plain connection, for a greeting that comes late.
     var plainPackets: UInt64 = 0
     var plainBytes: UInt64 = 0
+    var plainDeliveries: PlainDeliveries
     /// The lane of its share; 0 where it gets everything.
     var lane: UInt16 = 0
     /// Since when it is down, where that matters; 0 while it is up.
@@ -89,11 +92,8 @@ struct Destination: ~Copyable {
         let listens = if case .none = what.ack { false } else { true }
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
+        let plainDeliveries = try PlainDeliveries(remembers: listens)
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
-        switch what.wire {
-        case .pcapng: (isClassic, nanoseconds) = (false, false)
-        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
-        }
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
         holds = what.holds
@@ -102,7 +102,17 @@ struct Destination: ~Copyable {
         self.inFlight = inFlight
         self.inbox = inbox
         self.gone = gone
+        self.plainDeliveries = plainDeliveries
         (self.scratch, self.control) = (scratch, control)
+        setWire(what.wire)
+    }
+
+    /// What its stream looks like.
+    mutating func setWire(_ wire: Wire) {
+        switch wire {
+        case .pcapng: (isClassic, nanoseconds) = (false, false)
+        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
+        }
     }
 
     /// Batches may be sent now.

@@ -47,7 +47,7 @@ extension Egress {
             if case .listen(let socket) = plan.outlet { watch(socket, EventSource.word(listener: number)) }
         }
         let now = Clock.monotonic()
-        for place in 0..<connectionCount where unsafe !connections[place].isGuest {
+        for place in 0..<connectionCount where unsafe !connections[place].isGuest && !connections[place].isSpare {
             unsafe index.join(connections[place].slot, holds: connections[place].holds)
             unsafe connections[place].state = .waiting
             unsafe connections[place].lastProgress = now
