@@ -77,7 +77,8 @@ let package = Package(
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Admission"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
+        module(
+            "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
         module("Telemetry", "CMachine", "Machine"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
@@ -86,7 +87,7 @@ let package = Package(
             .product(name: "Crypto", package: "swift-crypto")),
         module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "Egress", "Telemetry", "FileService"),
+            "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
@@ -139,7 +140,7 @@ let package = Package(
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
         "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
-        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
         "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }

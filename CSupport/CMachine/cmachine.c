@@ -100,6 +100,8 @@ void spillway_event_drain(int descriptor) {
     (void)ignored;
 }
 
+void spillway_close(int descriptor) { close(descriptor); }
+
 long spillway_send_vector(int socket, const struct iovec *vector, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = (size_t)count};
     for (;;) {

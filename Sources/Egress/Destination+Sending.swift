@@ -2,6 +2,7 @@ internal import CMachine
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import SpillCache
 internal import Transfer
 
 /// The path of a batch into a socket: chosen newest first, written from the segment, settled when acknowledged.
@@ -14,8 +15,16 @@ extension Destination {
         var finished = 0
         var writes = 0
         while isWritable, !isBroken, carries, writes < 4 {
+            if isReplaying {
+                finished += continueReplay(now: now)
+                writes += 1
+                continue
+            }
             choose(&index, stream, now: now)
-            guard !pieces.isEmpty else { return finished }
+            if pieces.isEmpty {
+                guard beginReplay(stream, now: now) else { return finished }
+                continue
+            }
             finished += write(&index, now: now)
             writes += 1
         }
@@ -78,7 +87,7 @@ extension Destination {
     }
 
     /// Queues the description of interfaces that appeared since the last time, before any batch that refers to them.
-    @_noLocks private mutating func describeInterfaces(_ stream: StreamContext) {
+    @_noLocks mutating func describeInterfaces(_ stream: StreamContext) {
         let known = stream.interfaces.count
         guard !isClassic, described < known else { return }
         let blocks = unsafe stream.interfaces.descriptions(from: described, to: known)
@@ -213,6 +222,9 @@ extension Destination {
     /// A batch that was in flight has arrived.
     @_noLocks mutating func deliver(_ entry: InFlight, _ index: inout BatchIndex, utc: UInt64) {
         if !entry.isOrphan { index.settle(slot, entry.reference) }
+        if entry.disk.isSomewhere, let disk = unsafe disk {
+            unsafe disk.pointee.catalogue.settle(disk.pointee.claimant, entry.disk, packets: entry.packets)
+        }
         countDelivered(entry.packets, bytes: Int(entry.bytes), arrival: entry.arrival, utc: utc)
         if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
     }
@@ -231,8 +243,12 @@ extension Destination {
     ///   - cause: what is counted where the memory was taken.
     @_noLocks mutating func takeBack(_ index: inout BatchIndex, resends: Bool, orphans cause: Counter) {
         let reason: Counter = isGuest ? .droppedBehind : cause
+        takeBackFromDisk()
         while let entry = inFlight.popFirst() {
-            if entry.isOrphan {
+            if entry.disk.isSomewhere {
+                putBack(entry.disk)
+                if resends { counters.add(.resent, UInt64(entry.packets)) }
+            } else if entry.isOrphan {
                 counters.add(reason, UInt64(entry.packets))
             } else {
                 index.putBack(slot, entry.reference)
@@ -242,7 +258,9 @@ extension Destination {
         }
         while let note = pieces.popLast() {
             guard note.isBatch else { continue }
-            if note.isOrphan {
+            if note.disk.isSomewhere {
+                putBack(note.disk)
+            } else if note.isOrphan {
                 counters.add(reason, UInt64(note.packets))
             } else {
                 index.putBack(slot, note.reference)
@@ -274,7 +292,7 @@ extension Destination {
         }
     }
 
-    @_noLocks private mutating func moveToScratch(_ place: Int) {
+    @_noLocks mutating func moveToScratch(_ place: Int) {
         unsafe spillway_copy(scratch.base, pieces.vectors[place].iov_base, pieces.vectors[place].iov_len)
         unsafe pieces.vectors[place].iov_base = scratch.base
     }

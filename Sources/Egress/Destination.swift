@@ -1,5 +1,6 @@
 internal import Machine
 internal import SegmentPool
+internal import SpillCache
 
 /// The life of a connection.
 enum LinkState: UInt8 {
@@ -18,7 +19,8 @@ enum LinkState: UInt8 {
 /// One destination, or one reader of a listener: its connection and what is on its way there.
 ///
 /// Owned by the egress thread. It lies in fixed memory and is changed in place.
-struct Destination: ~Copyable {
+@safe struct Destination: ~Copyable {
+    // Safe because what its pointer leads to lives as long as the process and belongs to the same thread.
     /// Its slot in the batch index.
     let slot: Int
     /// Its plan's place; several readers of one listener share a plan and its counters.
@@ -30,6 +32,10 @@ struct Destination: ~Copyable {
     let isGuest: Bool
     var policy: AckPolicy
     var holds: Bool
+    /// What it is owed on disk, if that may wait for it there.
+    let disk: UnsafeMutablePointer<DiskSource>?
+    /// The batch in hand waits for the disk, not for the socket.
+    var isLoading = false
     var state = LinkState.vacant
     var descriptor: Int32 = -1
     /// The kernel would take more bytes.
@@ -83,7 +89,10 @@ struct Destination: ~Copyable {
     var isEnded = false
     var ages = Ages()
 
-    init(slot: Int, plan: Int, _ what: DestinationPlan, counters: Counters, limits: EgressLimits) throws(SystemError) {
+    init(
+        slot: Int, plan: Int, _ what: DestinationPlan, counters: Counters, limits: EgressLimits,
+        disk: UnsafeMutablePointer<DiskSource>?
+    ) throws(SystemError) {
         // Every allocation first: a noncopyable value is made whole or not at all.
         let pieces = try PieceQueue()
         let inFlight = try InFlightQueue(capacity: limits.inFlightBatches)
@@ -93,6 +102,7 @@ struct Destination: ~Copyable {
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
         let plainDeliveries = try PlainDeliveries(remembers: listens)
+        unsafe self.disk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
@@ -129,7 +139,25 @@ struct Destination: ~Copyable {
     var isAgreed: Bool { @_noLocks get { if case .agreed = greeting { true } else { false } } }
 
     /// Nothing is chosen or in flight.
-    var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty } }
+    var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty && !isReplaying } }
+
+    /// A batch from disk is in hand.
+    var isReplaying: Bool {
+        @_noLocks get { if let disk = unsafe disk { unsafe disk.pointee.isSending } else { false } }
+    }
+
+    /// There is nothing left that it was not sent: in memory, on the way to disk, or to be sent from disk in this run.
+    @_noLocks func isDrained(_ index: borrowing BatchIndex) -> Bool {
+        guard unsentPackets == 0, index.isDrained(slot) else { return false }
+        guard let disk = unsafe disk else { return true }
+        return unsafe disk.pointee.isDrained
+    }
+
+    /// Packets it is owed that are only on disk.
+    var packetsOnDisk: UInt64 {
+        guard let disk = unsafe disk else { return 0 }
+        return unsafe disk.pointee.catalogue.owedPackets(disk.pointee.claimant)
+    }
 
     /// All bytes of the connection are acknowledged, those that are no batches included.
     var isAcknowledged: Bool { @_noLocks get { acknowledged == written } }

@@ -2,6 +2,7 @@ internal import Glibc
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import SpillCache
 
 /// Control work between turns: timers, broken connections, statistics, and how a run ends.
 extension Egress {
@@ -28,6 +29,7 @@ extension Egress {
         }
         makeChanges(now: now)
         tendShares(now: now)
+        tendCache(now: now)
         publish()
         return isOver(now: now)
     }
@@ -59,7 +61,9 @@ extension Egress {
         default: break
         }
         if unsafe destination.pointee.state == .finished { closeSocket(place) }
-        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged && index.isDrained(slot) {
+        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged
+            && destination.pointee.isDrained(index)
+        {
             unsafe destination.pointee.lastProgress = max(destination.pointee.lastProgress, owesNothing(place, now))
         } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
             stalled |= 1 << UInt64(slot)
@@ -74,7 +78,7 @@ extension Egress {
     /// Everything is sent: the last statistics, then our side is shut down, then the peer may close.
     private mutating func finish(_ place: Int, now: UInt64) {
         let destination = unsafe connections + place
-        guard unsafe index.isDrained(destination.pointee.slot), unsafe destination.pointee.pieces.isEmpty else {
+        guard unsafe destination.pointee.isDrained(index), unsafe destination.pointee.pieces.isEmpty else {
             return
         }
         // END says that all is acknowledged.
@@ -140,7 +144,11 @@ extension Egress {
             unsafe destination.pointee.takeBack(&index, resends: false, orphans: reason)
             let lost = unsafe giveUpUnsent(destination.pointee.slot)
             unsafe destination.pointee.unsentPackets -= lost
-            unsafe destination.pointee.counters.add(destination.pointee.isGuest ? .droppedBehind : reason, lost)
+            // What is still on its way to disk is lost as well.
+            let rest = unsafe destination.pointee.unsentPackets
+            unsafe destination.pointee.unsentPackets = 0
+            unsafe destination.pointee.counters.add(
+                destination.pointee.isGuest ? .droppedBehind : reason, lost + rest)
             closeSocket(place)
         }
         for place in 0..<fileCount where unsafe !files[place].isFinished {
@@ -184,14 +192,16 @@ extension Egress {
     /// Publishes the counters of every plan; several readers of one listener add up in one set.
     func publish() {
         for number in setup.plans.indices {
-            var memory: UInt64 = 0
+            var (memory, disk): (UInt64, UInt64) = (0, 0)
             for place in 0..<connectionCount where unsafe connections[place].plan == number {
                 unsafe memory += connections[place].packetsInMemory
+                unsafe disk += connections[place].packetsOnDisk
             }
             for place in 0..<fileCount where unsafe files[place].plan == number {
                 unsafe memory += files[place].unsentPackets + files[place].outstandingPackets
             }
             setup.counters[number].set(.inMemory, memory)
+            setup.counters[number].set(.onDisk, disk)
             setup.counters[number].publish()
         }
     }
@@ -228,8 +238,9 @@ extension Destination {
 
     /// Packets owed that are in memory: unsent, in hand, or in the socket.
     var packetsInMemory: UInt64 {
-        var packets = unsentPackets + inFlight.packets
-        for place in pieces.first..<pieces.end where unsafe pieces.notes[place].isBatch {
+        var packets = unsentPackets + inFlight.packets - inFlight.diskPackets
+        for place in pieces.first..<pieces.end
+        where unsafe pieces.notes[place].isBatch && !pieces.notes[place].disk.isSomewhere {
             packets += UInt64(unsafe pieces.notes[place].packets)
         }
         return packets
@@ -240,13 +251,13 @@ extension Destination {
         switch state {
         case .vacant, .finished: false
         case .up, .closing: true
-        case .waiting, .connecting: !isQuiet || !index.isDrained(slot)
+        case .waiting, .connecting: !isQuiet || !isDrained(index)
         }
     }
 
     /// Whether connecting makes sense: while there is input, or something is owed.
     func isWanted(_ stream: StreamContext, _ index: borrowing BatchIndex) -> Bool {
-        !stream.inputEnded || !index.isDrained(slot) || isUntried
+        !stream.inputEnded || !isDrained(index) || isUntried
     }
 
     /// Whether a destination's first connection attempt is still to be made or under way. It is waited for even when

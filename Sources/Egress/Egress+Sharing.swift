@@ -183,10 +183,13 @@ extension Egress {
 
 extension EgressSetup {
     /// What the lanes of the run are for.
-    var laneBlocks: [UInt8] {
-        guard shares.count > 0 else { return StreamBlocks.lane(0, kind: .live, run: run, destination: "") }
+    var laneBlocks: [UInt8] { laneList.flatMap(\.self) }
+
+    /// The same, block by block.
+    var laneList: [[UInt8]] {
+        guard shares.count > 0 else { return [StreamBlocks.lane(0, kind: .live, run: run, destination: "")] }
         let names = plans.filter { if case .connect = $0.outlet { true } else { false } }.map(\.name)
-        return names.enumerated().flatMap { share, name in
+        return names.enumerated().map { share, name in
             StreamBlocks.lane(UInt16(share + 1), kind: .live, run: run, destination: name)
         }
     }

@@ -6,7 +6,7 @@ internal import SegmentPool
 extension Egress {
     /// Does everything that can be done right now; returns how much that was.
     @_noLocks mutating func turn(now: UInt64) -> Int {
-        var work = takeIn()
+        var work = takeIn() + takeSpilled(now: now) + takeLoaded(now: now)
         var place = 0
         while place < connectionCount {
             let destination = unsafe connections + place
@@ -22,7 +22,7 @@ extension Egress {
             work += unsafe file.pointee.pump(&index, stream)
             place += 1
         }
-        return work + supplySegments()
+        return work + sweep(now: now) + supplySegments()
     }
 
     /// Takes in what the workers published and gives every destination its share.
@@ -117,7 +117,7 @@ extension Egress {
                 let slot = unsafe connections[place].slot
                 if unsafe connections[place].holds, index.isJoined(slot),
                     (stalled >> UInt64(truncatingIfNeeded: slot)) & 1 == 0,
-                    index.isDrained(slot), unsafe connections[place].isQuiet
+                    unsafe connections[place].isDrained(index), unsafe connections[place].isQuiet
                 {
                     return true
                 }

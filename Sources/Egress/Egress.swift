@@ -45,6 +45,10 @@ internal import Transfer
     var nextLane: UInt16 = 1
     /// What became of destinations that were removed.
     var remembered: [DestinationOutcome] = []
+    /// The way to disk, and bytes the cache may have.
+    let spill: UnsafeMutablePointer<SpillLine>?
+    let spillBytes: UInt64
+    let cache: CacheSide?
     /// What greetings have said, by connection.
     var talks: [Talk]
     /// Control-plane times (monotonic).
@@ -70,7 +74,9 @@ internal import Transfer
         let laneCounts = try LaneCounts()
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { throw SystemError("epoll_create1") }
+        let cache = try CacheSide.start(setup, wordsPerSet: index.wordsPerSet)
         var made = (connections: 0, files: 0, nulls: 0)
+        var claimants = 0
         for (number, plan) in setup.plans.enumerated() {
             let counters = setup.counters[number]
             let slot = made.connections + made.files
@@ -85,17 +91,22 @@ internal import Transfer
             case .connect, .listen:
                 let places = if case .listen = plan.outlet { setup.limits.guestsPerListener } else { 1 }
                 for place in 0..<places {
-                    let destination = try Destination(
-                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits)
+                    var disk: UnsafeMutablePointer<DiskSource>?
+                    if let cache, plan.spills {
+                        unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                        claimants += 1
+                    }
+                    let destination = try unsafe Destination(
+                        slot: slot + place, plan: number, plan, counters: counters, limits: setup.limits, disk: disk)
                     unsafe (connections + made.connections).initialize(to: destination)
                     made.connections += 1
                 }
             }
         }
         for _ in 0..<setup.limits.spareConnections {
-            let spare = try Destination(
+            let spare = try unsafe Destination(
                 slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
-                limits: setup.limits)
+                limits: setup.limits, disk: nil)
             unsafe (connections + made.connections).initialize(to: spare)
             made.connections += 1
         }
@@ -105,6 +116,8 @@ internal import Transfer
             rings(writer, ring.makeConsumer())
         }
         self.setup = setup
+        unsafe (spill, self.cache) = (cache?.line, cache)
+        spillBytes = setup.spill?.bytes ?? 0
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
         self.fileScratch = fileScratch

@@ -79,6 +79,8 @@ public struct EgressSetup: Sendable {
     public var statistics: @Sendable () -> [(interface: UInt32, bytes: [UInt8])]
     /// One line for people.
     public var log: @Sendable (String) -> Void
+    /// Where batches go that memory cannot keep; nil for nowhere.
+    public var spill: SpillSetup?
 
     /// A setup from its parts.
     public init(

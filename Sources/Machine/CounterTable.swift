@@ -19,8 +19,8 @@
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
     case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedRemoved,
-        droppedLateHello
-    case cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
+        droppedLateHello, droppedCacheDamage
+    case spilled, replayed, cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
     /// modules cannot make; a test holds that both agree.
@@ -172,6 +172,12 @@
         case .droppedLateHello:
             .drop(
                 .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
+        case .droppedCacheDamage:
+            .drop(.destination, "cache_damage", "Owed from a cache file that cannot be read or does not check")
+        case .spilled:
+            .count(.destination, "spilled", "spilled_packets", "Owed packets that left memory for the disk")
+        case .replayed:
+            .count(.destination, "replayed", "replayed_packets", "Packets sent to the destination from disk")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")

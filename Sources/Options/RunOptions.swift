@@ -61,6 +61,20 @@ public struct RunOptions: Sendable {
         case dropNewest = "drop-newest"
     }
 
+    /// When what is on disk is sent.
+    public enum Replay: String, Sendable, CaseIterable {
+        case idle
+        case eager
+        case off
+    }
+
+    /// What survives a loss of power.
+    public enum Sync: String, Sendable, CaseIterable {
+        case none
+        case interval
+        case batch
+    }
+
     /// Whether fragments are put together.
     public enum Reassembly: String, Sendable, CaseIterable {
         case on
@@ -148,6 +162,16 @@ public struct RunOptions: Sendable {
     public var fragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull: OnFull?
+    /// The directory of the spill cache.
+    public var spill: String?
+    /// Bytes of all cache files, and of one.
+    public var spillSize: Int?, spillFileSize: Int?
+    /// Nanoseconds after which what was not sent leaves memory for the cache.
+    public var memoryAge: UInt64?
+    /// What of the cache survives a loss of power.
+    public var sync: Sync?
+    /// When what is on disk is sent.
+    public var replay: Replay?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
     public var drainTimeout: UInt64?
     /// A directory that is served beside the run.
@@ -191,6 +215,12 @@ public struct RunOptions: Sendable {
         fragmentTimeout = try settings.time(.fragmentTimeout, least: 1)
         fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
         onFull = try settings.choice(.onFull)
+        spill = try settings.plainPath(.spill)
+        spillFileSize = try settings.size(.spillFileSize, 1 << 20...1 << 40)
+        spillSize = try settings.size(.spillSize, 4 << 20...1 << 50)
+        memoryAge = try settings.time(.memoryAge, least: 1)
+        sync = try settings.choice(.sync)
+        replay = try settings.choice(.replay)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         serve = try settings.serving()
         metrics = try settings.address(.metrics)
@@ -232,6 +262,7 @@ public struct RunOptions: Sendable {
             throw OptionError(
                 "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
         }
+        try checkSpill(settings)
         try checkInputKind(settings)
         try checkTap(settings)
     }
@@ -252,6 +283,15 @@ public struct RunOptions: Sendable {
         }
         if connections.isEmpty {
             throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
+        }
+    }
+
+    /// What is said of a cache that there is not.
+    private func checkSpill(_ settings: Settings) throws(OptionError) {
+        guard spill == nil else { return }
+        for option in [RunOption.spillSize, .spillFileSize, .memoryAge, .sync, .replay] {
+            guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
+            throw OptionError("\(setting.quotation): there is no cache; give --spill DIR, or leave it out")
         }
     }
 

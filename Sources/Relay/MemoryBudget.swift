@@ -55,11 +55,14 @@ struct MemoryBudget {
                         bytes: EgressSetup.byteCount(plans, limits),
                         reason: "buffers of all connections, the readers' places included"),
                     Term(
+                        bytes: options.spill == nil ? 0 : SpillSetup.byteCount(plans),
+                        reason: "catalogue of the spill cache"),
+                    Term(
                         bytes: BatchIndex.fixedBytes(slots: slots, workers: writers),
                         reason: "lists of the newest-first index"),
                 ]
         }
-        let terms = others(options, fragments)
+        let terms = others(options, fragments).filter { $0.bytes > 0 }
         let index = BatchIndex.bytesPerSegment(segmentBytes: options.segmentSize, slots: slots)
         segments = max(0, (options.memory - Self.sum(terms)) / (options.segmentSize + index))
         let needed = writers * BatchIndex.segmentsPerWorker + 2

@@ -126,6 +126,29 @@ public struct RelayOptions: Sendable, Equatable {
         case dropNewest = "drop-newest"
     }
 
+    /// When what is on disk is sent.
+    public enum Replay: String, Sendable, CaseIterable { case idle, eager, off }
+
+    /// What of the cache survives a loss of power.
+    public enum Sync: String, Sendable, CaseIterable { case none, interval, batch }
+
+    /// The spill cache.
+    public struct Spill: Sendable, Equatable {
+        /// Where it is.
+        public var directory: String
+        /// Bytes of all files together, and of one.
+        public var bytes = 10 << 30, fileBytes = 256 << 20
+        /// Nanoseconds after which what was not sent leaves memory.
+        public var memoryAge: UInt64 = 5_000_000_000
+        /// What survives a loss of power.
+        public var sync = Sync.interval
+        /// When it is sent.
+        public var replay = Replay.idle
+
+        /// A cache in a directory.
+        public init(directory: String) { self.directory = directory }
+    }
+
     /// The rung of the capture ladder.
     public enum CaptureMode: String, Sendable, CaseIterable {
         /// The best there is.
@@ -220,6 +243,8 @@ public struct RelayOptions: Sendable, Equatable {
     }
     /// What was asked for, nil where `memory` decides.
     private(set) var chosenFragmentMemory: Int?
+    /// Where batches go that memory cannot keep.
+    public var spill: Spill?
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.

@@ -83,7 +83,7 @@ extension RelayRun {
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
         (setup.allowed, setup.shares, setup.writersPerWorker) = (allowed, shares, openBatches)
-        setup.changes = changes
+        (setup.changes, setup.spill) = (changes, cache?.setup)
         return setup
     }
 

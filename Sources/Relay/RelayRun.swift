@@ -40,6 +40,7 @@ final class RelayRun: Sendable {
     let wake: WakeSignal
     let metrics: MetricsServer?
     let files: FileServer?
+    let cache: SpillDirectory?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -56,6 +57,11 @@ final class RelayRun: Sendable {
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
         session = try SessionIdentity(options, run: identity)
+        if let spill = options.spill {
+            cache = try SpillDirectory(spill, sensor: options.name)
+        } else {
+            cache = nil
+        }
         allowed = try options.allowedSubnets()
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
@@ -129,6 +135,7 @@ final class RelayRun: Sendable {
             "run \(identity) of \(options.name)", "threads: \(placement.description)", "checksums: \(CRC32C.method)",
         ]
         lines += interfaces.lines + budget.lines
+        if let cache { lines.append(cache.line) }
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }

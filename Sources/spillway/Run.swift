@@ -36,6 +36,7 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Input") var input: InputArguments
     @OptionGroup(title: "Output") var output: OutputArguments
     @OptionGroup(title: "Memory and batches") var memory: MemoryArguments
+    @OptionGroup(title: "Spill cache") var cache: CacheArguments
     @OptionGroup(title: "Fragments") var fragments: FragmentArguments
     @OptionGroup(title: "Placement") var placement: PlacementArguments
     @OptionGroup(title: "Watching and configuring") var watching: WatchingArguments

@@ -169,6 +169,43 @@ struct MemoryArguments: ParsableArguments {
     var batchPackets: String?
 }
 
+struct CacheArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Keep in this directory what memory cannot hold until it is delivered, over restarts.", valueName: "dir"))
+    var spill: String?
+
+    @Option(
+        name: .customLong("spill-size"),
+        help: ArgumentHelp("Bytes of all cache files together (default: 10G).", valueName: "size"))
+    var spillSize: String?
+
+    @Option(
+        name: .customLong("spill-file-size"),
+        help: ArgumentHelp(
+            "Seal a cache file at this size (default: 256M, at most an eighth of --spill-size).", valueName: "size"))
+    var spillFileSize: String?
+
+    @Option(
+        name: .customLong("memory-age"),
+        help: ArgumentHelp("Move to disk what was not sent for so long (default: 5s).", valueName: "time"))
+    var memoryAge: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What of the cache is synced: none, interval (once a second), or batch, each write (default: interval).",
+            valueName: "when"))
+    var sync: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            When what is on disk is sent: idle, while memory has nothing for the destination; eager, whichever is newer; \
+            off (default: idle).
+            """, valueName: "when"))
+    var replay: String?
+}
+
 struct FragmentArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp("Whether IP fragments are put together: on or off (default: on).", valueName: "how"))

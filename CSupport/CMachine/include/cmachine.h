@@ -114,6 +114,9 @@ SPILLWAY_NO_LOCKS void spillway_event_signal(int descriptor);
 /// Empties an eventfd.
 SPILLWAY_NO_LOCKS void spillway_event_drain(int descriptor);
 
+/// close(2) of a descriptor that nobody waits for.
+SPILLWAY_NO_LOCKS void spillway_close(int descriptor);
+
 /// writev(2) on a non-blocking socket without SIGPIPE (sendmsg with MSG_NOSIGNAL | MSG_DONTWAIT). Bytes, or -errno.
 SPILLWAY_NO_LOCKS long spillway_send_vector(int socket, const struct iovec *vector, int count);
 
