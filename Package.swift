@@ -30,6 +30,7 @@ let package = Package(
     products: [
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
+        .library(name: "Distribution", targets: ["Distribution"]),
         // For the packages Benchmarks and Fuzz.
         .library(
             name: "SpillwayParts",
@@ -48,6 +49,8 @@ let package = Package(
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .target(name: "CSending", path: "CSupport/CSending"),
+        .target(name: "CHashing", path: "CSupport/CHashing"),
+        .target(name: "CDistribution", path: "CSupport/CDistribution"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -76,6 +79,10 @@ let package = Package(
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
         module(
+            "Distribution", "CMachine", "CSending", "CHashing", "CDistribution", "Fragments", "Machine", "Sending",
+            "Telemetry",
+            "Tokens"),
+        module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
             "Egress", "Telemetry"),
         module(
@@ -84,7 +91,8 @@ let package = Package(
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool", "Telemetry",
+                "Collector", "Distribution", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool",
+                "Telemetry",
                 "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
@@ -113,6 +121,7 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
+        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

@@ -14,11 +14,11 @@ struct Spillway: ParsableCommand {
               spillway collect --listen 127.0.0.1:57012 --out captures
               spillway generate -i veth0 --rate 100Kpps --duration 10s
 
-            'spillway help run' has all options, more examples and the exit codes; so have 'help collect' and
-            'help generate'.
+            'spillway help run' has all options, more examples and the exit codes; so have 'help collect', 'help send',
+            'help receive' and 'help generate'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Collect.self, Generate.self])
+        subcommands: [Run.self, Collect.self, Send.self, Receive.self, Generate.self])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
