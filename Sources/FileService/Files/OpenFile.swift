@@ -1,4 +1,4 @@
-internal import CFileService
+internal import CMachine
 internal import Glibc
 internal import Machine
 
@@ -32,7 +32,10 @@ final class OpenFile: @unchecked Sendable {
         var text = path.isEmpty ? Array(".".utf8) : path
         text.append(0)
         let descriptor = unsafe text.withUnsafeBytes {
-            unsafe spillway_open_beneath(directory, $0.assumingMemoryBound(to: CChar.self).baseAddress)
+            // A FIFO is refused below, and must not be waited for.
+            unsafe spillway_open_beneath(
+                directory, $0.assumingMemoryBound(to: CChar.self).baseAddress,
+                O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0, 1)
         }
         switch -descriptor {
         case ...0: break
