@@ -59,7 +59,9 @@ enum BatchWalk {
             let type = word(file, at: end - length)
         else { return nil }
         var part = Part(start: end - length, end: end, type: type)
-        if type == BlockType.lane { part.lane = UInt16(truncatingIfNeeded: (word(file, at: part.start + 8) ?? 0) >> 16) }
+        if type == BlockType.lane {
+            part.lane = UInt16(truncatingIfNeeded: (word(file, at: part.start + 8) ?? 0) >> 16)
+        }
         guard type == BlockType.batchTrailer else { return part }
         var trailer = InlineArray<96, UInt8>(repeating: 0)
         var span = trailer.mutableSpan
