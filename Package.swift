@@ -81,7 +81,8 @@ let package = Package(
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Admission"),
         module(
-            "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
+            "Egress", "Admission", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache",
+            "Sending"),
         module("Telemetry", "CMachine", "Machine"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
@@ -92,7 +93,8 @@ let package = Package(
             "Distribution", "CMachine", "CSending", "CHashing", "CDistribution", "Fragments", "Machine", "Sending",
             "Telemetry", "Tokens"),
         module(
-            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "Relay", "Admission", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens",
+            "SegmentPool",
             "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
