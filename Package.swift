@@ -80,12 +80,13 @@ let package = Package(
             "Egress", "Telemetry"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
+        module("Replay", "CMachine", "CXDP", "Capture", "Machine", "Pcapng", "SpillCache", "Telemetry"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool", "Telemetry",
-                "Tokens",
+                "Collector", "Generator", "Machine", "Options", "Pcapng", "Reassembly", "Relay", "Replay",
+                "SegmentPool", "SpillCache", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

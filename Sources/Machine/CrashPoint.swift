@@ -17,6 +17,9 @@ public enum CrashPoint: Int32, CaseIterable, Sendable {
     case stateTemporary, stateRenamed
     // Acknowledgement.
     case acknowledgementQueued
+    // Repair and export of a cache.
+    case repairWritten, repairSetAside, repairReplaced, repairRenamed
+    case exportCreated, exportRunWritten, exportComplete, exportSynced, exportRenamed
 
     /// The name in `SPILLWAY_CRASH_AT`.
     public var name: String { "\(self)" }

@@ -18,7 +18,7 @@ struct Spillway: ParsableCommand {
             'help generate'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Collect.self, Generate.self])
+        subcommands: [Run.self, Collect.self, Inspect.self, Replay.self, Generate.self])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
