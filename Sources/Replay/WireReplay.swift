@@ -88,6 +88,7 @@ public struct WireReplay: ~Copyable {
             return false
         }
         report.packets &+= 1
+        if report.packets & 63 == 0 { _ = lookAround() }
         let isWhole = packet.captured >= packet.original
         let length = packet.captured &- (isWhole ? packet.checkBytes : 0)
         if unsafe !isFit(packet, bytes, length) { return true }
@@ -133,7 +134,7 @@ public struct WireReplay: ~Copyable {
                 _ = lookAround()
                 Clock.sleep(nanoseconds: min(rest &- 100_000, 20_000_000))
             } else {
-                spillway_cpu_relax()
+                _ = lookAround()
             }
             now = Clock.monotonic()
         }

@@ -25,6 +25,6 @@ enum FooterForgery {
         change(&lists, &summary)
         summary.set(148, referenceCRC32C(lists.bytes))
         summary.set(152, referenceCRC32C(summary.bytes[..<152]))
-        return file.dropLast(length) + lists.bytes + summary.bytes
+        return Array(file[..<(file.count - length)]) + lists.bytes + summary.bytes
     }
 }

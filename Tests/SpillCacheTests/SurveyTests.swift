@@ -67,7 +67,7 @@ struct SurveyTests {
             #expect(survey.faulty.isEmpty && survey.packets == UInt64(sample.packets.count))
             _ = try CacheExport.run(
                 survey, in: sample.rig.directory, to: "\(folder).pcapng", application: "test", memory: 1 << 16)
-            defer { unlink("\(folder).pcapng") }
+            defer { unsafe unlink("\(folder).pcapng") }
             #expect(try look() == before)
             // The lock is held as before: nobody else gets it, and it is free once it is let go.
             #expect(throws: CacheError.self) { _ = try DirectoryLock(in: sample.rig.directory, owner: "other") }
