@@ -80,7 +80,9 @@ let package = Package(
             "Egress", "Telemetry"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
-        module("Replay", "CMachine", "CXDP", "Capture", "Machine", "Pcapng", "SpillCache", "Telemetry"),
+        module(
+            "Replay", "CMachine", "CXDP", "Capture", "Fragments", "Machine", "Pcapng", "Sending", "SpillCache",
+            "Telemetry", "Tokens", "Transfer"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
@@ -110,7 +112,7 @@ let package = Package(
         tests("TransferTests", "Transfer", "Pcapng"),
         tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
-        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),

@@ -45,6 +45,8 @@ public struct InspectOptions: Sendable {
         task = tasks.first?.1 ?? .show
         isJSON = try settings.flag(.json) ?? false
         report = try settings.path(.report)
-        if isJSON, report == "-" { throw OptionError("--json and --report -: both go to standard output; leave one out") }
+        if isJSON, report == "-" {
+            throw OptionError("--json and --report -: both go to standard output; leave one out")
+        }
     }
 }

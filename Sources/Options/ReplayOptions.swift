@@ -77,7 +77,9 @@ public struct ReplayOptions: Sendable {
 
     /// Understands and checks all values.
     public init(_ settings: LayeredSettings<ReplayOption>, inputs: [String]) throws(OptionError) {
-        guard !inputs.isEmpty else { throw OptionError("nothing to replay: give capture files or the directory of a cache") }
+        guard !inputs.isEmpty else {
+            throw OptionError("nothing to replay: give capture files or the directory of a cache")
+        }
         for input in inputs where !settings.isPath(input) { throw OptionError("'\(input)': write the path of a file") }
         guard inputs.filter({ $0 == "-" }).count <= 1 else { throw OptionError("-: standard input can be read once") }
         self.inputs = inputs
@@ -100,7 +102,9 @@ public struct ReplayOptions: Sendable {
         count = try settings.count(.count, 1...UInt64.max)
         transmit = try settings.choice(.transmit)
         tokenFile = try settings.plainPath(.tokenFile)
-        name = try settings.value(.name, "a name of 1 to 64 characters A-Z a-z 0-9 . _ - that does not begin with a dot") {
+        name = try settings.value(
+            .name, "a name of 1 to 64 characters A-Z a-z 0-9 . _ - that does not begin with a dot"
+        ) {
             Values.isName($0) ? $0 : nil
         }
         drainTimeout = try settings.time(.drainTimeout, least: 0)
@@ -116,7 +120,8 @@ public struct ReplayOptions: Sendable {
         let others: [ReplayOption] = isWire ? [.tokenFile, .name, .drainTimeout] : [.loop, .count, .transmit]
         for option in others {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
-            throw OptionError("\(setting.quotation): only with \(isWire ? "--to HOST:PORT" : "-i INTERFACE"); leave it out")
+            throw OptionError(
+                "\(setting.quotation): only with \(isWire ? "--to HOST:PORT" : "-i INTERFACE"); leave it out")
         }
         if loops != 1, loops != nil, inputs.contains("-") {
             throw OptionError("--loop: standard input can be read once; leave it out")

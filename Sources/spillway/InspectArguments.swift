@@ -10,7 +10,8 @@ struct InspectArguments: ParsableArguments {
     @Flag(help: "Make damaged and unsealed files whole, of what is good in them; not while a relay has the cache.")
     var repair = false
 
-    @Option(help: ArgumentHelp("Write all packets into one pcapng file, in the order of their times.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Write all packets into one pcapng file, in the order of their times.", valueName: "file"))
     var export: String?
 }
 

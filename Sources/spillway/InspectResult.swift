@@ -12,7 +12,8 @@ struct InspectResult {
     var findings: String {
         let faulty = survey?.faulty ?? []
         let places = faulty.reduce(0) { $0 + max($1.damagedPlaces, 1) }
-        return "\(places) damaged place\(places == 1 ? "" : "s") in \(faulty.count) of \(survey?.files.count ?? 0) files"
+        return
+            "\(places) damaged place\(places == 1 ? "" : "s") in \(faulty.count) of \(survey?.files.count ?? 0) files"
     }
 
     // ---- for people --------------------------------------------------------------------------------------------------

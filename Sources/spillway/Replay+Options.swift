@@ -42,7 +42,8 @@ extension RelayOptions {
         drainTimeout = options.drainTimeout ?? drainTimeout
         switch options.speed {
         case .recorded(millionths: 1_000_000): pace = .recorded
-        case .recorded: throw Failure(.usage, "--pace: a factor is for -i; to destinations write recorded, top or a rate")
+        case .recorded:
+            throw Failure(.usage, "--pace: a factor is for -i; to destinations write recorded, top or a rate")
         case .packetsPerSecond(let rate): pace = .packetsPerSecond(rate)
         case .bitsPerSecond(let rate): pace = .bitsPerSecond(rate)
         case .top, nil: pace = .max

@@ -14,7 +14,10 @@ struct Replay: ParsableCommand {
             due is counted from one point in time, so that nothing adds up. Packets that the
             interface cannot take are left out and counted; those cut when they were captured
             go out as short as they are.
-            To destinations everything goes as with 'spillway run -r'.
+            To destinations capture files go as with 'spillway run -r'. Batches of a cache go as
+            they are, newest first; those that a collector has are left out. The cache may be in
+            use, and nothing counts as delivered in it. Give the --name and the name= under which
+            its relay delivers there.
             Times take us ms s m h d; rates K M G are powers of 1000.
 
             Examples:
@@ -26,6 +29,8 @@ struct Replay: ParsableCommand {
                 spillway replay a.pcap b.pcap -i veth0 --pace top
               To a collector:
                 spillway replay capture.pcapng --to 192.0.2.7:57012,ack=required
+              What a cache has, to a collector that may have some of it:
+                spillway replay /var/lib/spillway --to 192.0.2.7:57012,name=main
 
             Exit codes:
               0   done                              71  the kernel refused
@@ -35,7 +40,9 @@ struct Replay: ParsableCommand {
               69  a destination is not there
             """)
 
-    @Argument(help: ArgumentHelp("Capture files, or - for standard input.", valueName: "file"))
+    @Argument(
+        help: ArgumentHelp(
+            "Capture files, - for standard input, or the directory of a cache (with --to).", valueName: "file"))
     var inputs: [String] = []
 
     @OptionGroup(title: "Onto a wire") var wire: WireArguments
@@ -48,9 +55,24 @@ struct Replay: ParsableCommand {
         }
         try Self.refuseMissing(options)
         let report = try options.report.map { path throws(Failure) in try FileOutput(path) }
+        let directories = options.inputs.filter(Surroundings.isDirectory)
         switch options.target {
-        case .interface(let interface): try play(options, interface, report)
-        case .destinations(let destinations): try send(options, destinations, report)
+        case .interface(let interface):
+            if let directory = directories.first {
+                throw Failure(
+                    .usage,
+                    "\(directory): a directory; make a file of the cache with 'spillway inspect \(directory) --export FILE'"
+                )
+            }
+            try play(options, interface, report)
+        case .destinations(let destinations):
+            if let directory = directories.first {
+                guard options.inputs.count == 1 else {
+                    throw Failure(.usage, "\(directory): a cache is replayed alone; leave the other inputs out")
+                }
+                return try send(cache: directory, options, destinations, report)
+            }
+            try send(options, destinations, report)
         }
     }
 

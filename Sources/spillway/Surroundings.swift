@@ -52,6 +52,12 @@ enum Surroundings {
         unsafe access(path, R_OK) == 0 ? nil : SystemError("open", path)
     }
 
+    /// Whether a path leads to a directory.
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// The host's name.
     static var hostName: String {
         var bytes = [UInt8](repeating: 0, count: 256)

@@ -62,7 +62,8 @@ extension NetworkNamespace {
         let report = "\(folder)/report-\(UInt32.random(in: 0 ... .max)).json"
         let command = inside(
             try builtExecutable("spillway"), ["replay"] + arguments + ["-i", interface, "--report", report])
-        let result = try run(command.tool, command.arguments, environment: withoutOwnVariables(), timeLimit: .seconds(60))
+        let result = try run(
+            command.tool, command.arguments, environment: withoutOwnVariables(), timeLimit: .seconds(60))
         return WireReplayResult(command: result, report: try? JSON(readFile(report)))
     }
 }

@@ -44,7 +44,9 @@ struct WireReplayTests {
         }
     }
 
-    @Test("At the recorded pace and at factors of it, by the clock of the other end", arguments: [("1x", 1.0), ("2.5x", 2.5)])
+    @Test(
+        "At the recorded pace and at factors of it, by the clock of the other end",
+        arguments: [("1x", 1.0), ("2.5x", 2.5)])
     func pace(text: String, factor: Double) throws {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
@@ -159,7 +161,9 @@ struct WireReplayTests {
                 func expect(_ arguments: [String], _ interface: String, exits code: Int32, _ words: [String]) throws {
                     let result = try space.replay(arguments, folder: folder, interface: interface)
                     #expect(result.command.status == .exited(code), "\(result.command.errorText)")
-                    for word in words { #expect(result.command.errorText.contains(word), "\(result.command.errorText)") }
+                    for word in words {
+                        #expect(result.command.errorText.contains(word), "\(result.command.errorText)")
+                    }
                 }
                 try expect(["\(folder)/a.pcapng"], "nothing0", exits: 66, ["-i nothing0", "no such interface"])
                 try expect(["\(folder)/a.pcapng"], "down0", exits: 71, ["down0", "is down"])

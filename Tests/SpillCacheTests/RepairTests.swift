@@ -18,7 +18,9 @@ struct RepairTests {
 
         init(_ folder: String, sealed: Bool) throws {
             let batches = (0..<4).map {
-                CacheSample.batch([UInt64($0) * 10, UInt64($0) * 10 + 5], run: RepairTests.runs[$0 / 3], number: UInt64($0), length: 8)
+                CacheSample.batch(
+                    [UInt64($0) * 10, UInt64($0) * 10 + 5], run: RepairTests.runs[$0 / 3], number: UInt64($0), length: 8
+                )
             }
             let sample = try CacheSample("\(folder)/cache", [batches], open: sealed ? [] : [0])
             (self.folder, rig, name, self.batches) = (folder, sample.rig, sample.names[0], batches)
@@ -83,7 +85,9 @@ struct RepairTests {
         }
     }
 
-    @Test("Every byte flipped in turn: noticed, nothing wrong exported, and all that is good is kept", arguments: [true, false])
+    @Test(
+        "Every byte flipped in turn: noticed, nothing wrong exported, and all that is good is kept",
+        arguments: [true, false])
     func flips(sealed: Bool) throws {
         try withTemporaryDirectory(in: DamageTests.memory) { folder in
             let victim = try Victim(folder, sealed: sealed)

@@ -49,7 +49,9 @@ struct SurveyTests {
         }
     }
 
-    @Test("The owner is known by what it wrote; nothing is locked, nothing changes, and what is being written is no damage")
+    @Test(
+        "The owner is known by what it wrote; nothing is locked, nothing changes, and what is being written is no damage"
+    )
     func live() throws {
         try withTemporaryDirectory(in: DamageTests.memory) { folder in
             let sample = try sample(folder)
@@ -59,7 +61,8 @@ struct SurveyTests {
             let whole = try readFile(open)
             try writeFile(open, whole + sample.files[3][0].bytes.prefix(40))
             func look() throws -> [String: [UInt8]] {
-                try Dictionary(uniqueKeysWithValues: directoryEntries(folder).map { ($0, try readFile("\(folder)/\($0)")) })
+                try Dictionary(
+                    uniqueKeysWithValues: directoryEntries(folder).map { ($0, try readFile("\(folder)/\($0)")) })
             }
             let before = try look()
             let survey = try CacheSurvey(sample.rig.directory, depth: .everything)

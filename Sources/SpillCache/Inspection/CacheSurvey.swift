@@ -91,6 +91,16 @@ public struct CacheSurvey: Sendable {
 }
 
 extension CacheSurvey {
+    /// The name of the sensor whose batches these are, read from the beginning of the latest file that says it.
+    public func sensor(in directory: DirectoryHandle) -> String? {
+        for file in files.reversed() where file.state != .foreign {
+            let limit = min(file.size, UInt64(2 * RunDescription.byteLimit))
+            let report = try? CacheScan.run(file.name, in: directory, limit: limit) { _, _ in }
+            if let sensor = report?.header?.sensor { return sensor }
+        }
+        return nil
+    }
+
     /// Files in which something is wrong.
     public var faulty: [SurveyedFile] { files.filter { ![.sealed, .open].contains($0.state) } }
     /// Sums over all files.

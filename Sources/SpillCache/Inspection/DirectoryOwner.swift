@@ -26,7 +26,9 @@ public enum DirectoryOwner {
             let parts = words[5].split(separator: ":")
             guard parts.count == 3, UInt64(parts[2]) == inode else { continue }
             // File systems without a device of their own show another number here than in stat(2).
-            if major == 0 || (UInt64(parts[0], radix: 16), UInt64(parts[1], radix: 16)) == (major, minor) { return true }
+            if major == 0 || (UInt64(parts[0], radix: 16), UInt64(parts[1], radix: 16)) == (major, minor) {
+                return true
+            }
         }
         return false
     }

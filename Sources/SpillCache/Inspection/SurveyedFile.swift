@@ -39,6 +39,8 @@ public struct SurveyedFile: Sendable {
     public var sensor: String?
     /// The runs whose batches are in it.
     public var runs: [RunIdentity] = []
+    /// Which batches are in it, in order.
+    public var identities: [BatchRange] = []
     /// What is wrong; at most `CacheDamage.limit` places of the file and what is wrong with its end.
     public var damage: [CacheDamage] = []
     /// Places that are wrong, and their bytes.
@@ -59,7 +61,8 @@ public struct SurveyedFile: Sendable {
         let summary = footer.summary
         (batches, packets, recordBytes) = (summary.batches, summary.packets, summary.recordBytes)
         (times, window, linkType, kind) = (summary.times, summary.window, summary.linkType, summary.kind)
-        runs = Self.distinctRuns(footer.ranges)
+        identities = footer.ranges
+        runs = Self.distinctRuns(identities)
     }
 
     /// From a scan of every byte.
@@ -69,7 +72,8 @@ public struct SurveyedFile: Sendable {
         let contents = report.contents
         (batches, packets, recordBytes) = (contents.batches, contents.packets, contents.recordBytes)
         times = contents.times
-        runs = Self.distinctRuns(contents.identities.ranges)
+        identities = contents.identities.ranges
+        runs = Self.distinctRuns(identities)
         if let header = report.header {
             (window, linkType, kind, sensor) = (header.window, header.linkType, header.kind, header.sensor)
         }

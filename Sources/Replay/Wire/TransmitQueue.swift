@@ -42,7 +42,8 @@ internal import Synchronization
     /// Opens the interface's first queue.
     init(interface: Int32, mode: TransmitMode) throws(SystemError) {
         let region = try MemoryRegion(byteCount: Self.frameCount * Self.frameBytes, pages: .transparent)
-        let opened = try mode.isRing
+        let opened =
+            try mode.isRing
             ? Self.open(interface, region, zeroCopy: mode == .zeroCopy) : Self.openPacketSocket(interface)
         (socket, transmit, completion) = (opened.socket, opened.transmit, opened.completion)
         self.mode = mode
