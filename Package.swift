@@ -48,6 +48,8 @@ let package = Package(
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .target(name: "CSending", path: "CSupport/CSending"),
+        .target(name: "CLLHTTP", path: "CSupport/CLLHTTP", cSettings: [.headerSearchPath(".")]),
+        .target(name: "CFileService", path: "CSupport/CFileService"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -83,12 +85,18 @@ let package = Package(
         module(
             "Replay", "CMachine", "CXDP", "Capture", "Fragments", "Machine", "Pcapng", "Sending", "SpillCache",
             "Telemetry", "Tokens", "Transfer"),
+        module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
+        module(
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
+            "Capture",
+            "SpillCache", "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Generator", "Machine", "Options", "Pcapng", "Reassembly", "Relay", "Replay",
-                "SegmentPool", "SpillCache", "Telemetry", "Tokens",
+                "Collector", "FileService", "Generator", "Machine", "Options", "Pcapng", "Reassembly", "Relay",
+                "Replay",
+                "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -116,6 +124,8 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
+        tests("FileServiceTests", "FileService", "Machine", "Sending", "Telemetry", "spillway"),
+        tests("SealingTests", "Sealing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

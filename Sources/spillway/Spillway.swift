@@ -18,7 +18,11 @@ struct Spillway: ParsableCommand {
             'help generate'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Collect.self, Inspect.self, Replay.self, Generate.self])
+        subcommands: [
+            Run.self, Collect.self, Inspect.self, Replay.self, Generate.self, Serve.self, FetchCommand.self,
+            Keygen.self,
+            Seal.self, Unseal.self,
+        ])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
