@@ -70,7 +70,7 @@ struct Inspect: ParsableCommand {
     }
 
     private func survey(_ cache: DirectoryHandle, depth: CacheSurvey.Depth) throws(Failure) -> CacheSurvey {
-        let progress = ProgressLine("looked at")
+        let progress = ByteProgress("looked at")
         defer { progress.end() }
         do throws(SystemError) {
             return try CacheSurvey(cache, depth: depth) { progress.show($0, of: $1) }
@@ -100,7 +100,7 @@ struct Inspect: ParsableCommand {
     private func export(
         _ cache: DirectoryHandle, _ survey: CacheSurvey, _ path: String
     ) throws(Failure) -> CacheExportReport {
-        let progress = ProgressLine("exported")
+        let progress = ByteProgress("exported")
         defer { progress.end() }
         do throws(SystemError) {
             return try CacheExport.run(
@@ -138,7 +138,7 @@ extension Failure {
 }
 
 /// A status line that says how much of some bytes is done, on a terminal.
-struct ProgressLine {
+struct ByteProgress {
     private let verb: String
 
     init(_ verb: String) { self.verb = verb }

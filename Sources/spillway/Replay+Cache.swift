@@ -17,10 +17,37 @@ extension Replay {
         }
         let token = try Self.token(options.tokenFile)
         let streams = try destinations.map { try StreamDestination($0, token: token) }
-        let report = try Self.play(path, streams, options, Console.standard)
+        try Self.conclude(try Self.play(path, streams, options, Console.standard), output)
+    }
+
+    /// Sends capture files as they are, where nobody acknowledges and their bytes are what is sent anyway; false if they are
+    /// not such files.
+    func sendWhole(
+        _ options: ReplayOptions, _ destinations: [Options.Destination], _ output: FileOutput?
+    ) throws -> Bool {
+        let arePlain = destinations.allSatisfy {
+            $0.ack == Options.Acknowledgement.none && $0.wire == .pcapng && $0.order == nil && $0.address != nil
+        }
+        guard arePlain, options.speed == nil, !options.inputs.contains("-"), let files = PlainFiles(options.inputs)
+        else { return false }
+        let streams = try destinations.map { try StreamDestination($0, token: nil) }
+        var job = StreamReplay.Job(
+            destinations: streams, sensor: "", application: "Spillway \(spillwayVersion) replay")
+        job.patience = options.drainTimeout ?? job.patience
+        let report: StreamReplayReport
+        do throws(SystemError) {
+            report = try StreamReplay.run(job, files) { Console.standard.say("spillway: \($0)", waits: false) }
+        } catch {
+            throw Failure(reading: error)
+        }
+        try Self.conclude(report, output)
+        return true
+    }
+
+    private static func conclude(_ report: StreamReplayReport, _ output: FileOutput?) throws {
         for line in report.lines { Console.standard.say(line) }
         try output?.write(report.json.text() + "\n")
-        if report.destinations.contains(where: { $0.problem != nil || $0.unsentBatches > 0 }) {
+        if report.destinations.contains(where: { $0.problem != nil || $0.unsentPackets > 0 }) {
             throw ArgumentParser.ExitCode(Failure.Code.unavailable.rawValue)
         }
         if report.damagedPlaces > 0 || !report.problems.isEmpty {
@@ -76,7 +103,7 @@ extension StreamDestination {
         self.token = token
         switch destination.ack {
         case .required: ack = .required
-        case Options.Acknowledgement.none: ack = .none
+        case .some(.none): ack = .none
         case .auto, nil: ack = .auto
         }
         if token != nil, ack == .none {

@@ -14,7 +14,8 @@ struct Replay: ParsableCommand {
             due is counted from one point in time, so that nothing adds up. Packets that the
             interface cannot take are left out and counted; those cut when they were captured
             go out as short as they are.
-            To destinations capture files go as with 'spillway run -r'. Batches of a cache go as
+            To destinations capture files go as with 'spillway run -r', or, to plain readers
+            (ack=none) and if they are pcapng, as they are. Batches of a cache go as
             they are, newest first; those that a collector has are left out. The cache may be in
             use, and nothing counts as delivered in it. Give the --name and the name= under which
             its relay delivers there.
@@ -72,6 +73,7 @@ struct Replay: ParsableCommand {
                 }
                 return try send(cache: directory, options, destinations, report)
             }
+            if try sendWhole(options, destinations, report) { return }
             try send(options, destinations, report)
         }
     }

@@ -129,6 +129,47 @@ struct StreamReplayTests {
 
     private func discard(_ lock: consuming DirectoryLock) {}
 
+    @Test("pcapng files go to a plain reader byte by byte as they are; other files and damaged ones packet by packet")
+    func files() throws {
+        try withTemporaryDirectory { folder in
+            let packets = (0..<300).map { sampleBytes(60 + $0 * 13 % 1400, seed: $0) }
+            func pcapng(_ packets: ArraySlice<[UInt8]>) -> [UInt8] {
+                var builder = PcapngBuilder()
+                builder.section(.little)
+                builder.interface(linkType: 1, resolution: 9)
+                for (place, packet) in packets.enumerated() { builder.enhanced(0, units: UInt64(place + 1), packet) }
+                return builder.built("part").bytes
+            }
+            let parts = [pcapng(packets[..<100]), pcapng(packets[100...])]
+            for (place, part) in parts.enumerated() { try writeFile("\(folder)/\(place).pcapng", part) }
+            try writeFile("\(folder)/cut.pcapng", Array(parts[1].dropLast(10)))
+            try writeFile("\(folder)/c.pcap", PacketBuilder.pcapFile(packets, linkType: 1))
+            func replay(_ files: [String]) throws -> (CommandResult, [UInt8]) {
+                let reader = try PlainReader()
+                defer { reader.stop() }
+                let result = try run(
+                    builtExecutable("spillway"),
+                    ["replay"] + files.map { "\(folder)/\($0)" } + ["--to", "127.0.0.1:\(reader.port),ack=none"],
+                    timeLimit: .seconds(60))
+                let deadline = ContinuousClock.now + .seconds(20)
+                while reader.ended < 1, ContinuousClock.now < deadline { usleep(2000) }
+                return (result, reader.streams.first ?? [])
+            }
+            let (whole, bytes) = try replay(["0.pcapng", "1.pcapng"])
+            #expect(whole.status == .exited(0), "\(whole.errorText)")
+            #expect(bytes == parts[0] + parts[1])
+            for (file, count, code) in [("c.pcap", 300, Int32(0)), ("cut.pcapng", 199, 65)] {
+                let (result, bytes) = try replay([file])
+                #expect(result.status == .exited(code), "\(result.errorText)")
+                let found = try PlainPcapng(bytes).packets.map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) }
+                let wanted = (count == 300 ? packets[...] : packets[100..<299]).sorted {
+                    $0.lexicographicallyPrecedes($1)
+                }
+                #expect(found == wanted)
+            }
+        }
+    }
+
     @Test("Proofs: the right token lets batches through, a wrong or missing one does not")
     func tokens() throws {
         try withTemporaryDirectory { folder in

@@ -28,11 +28,11 @@ final class StreamPlayer {
     /// Bytes that may be under way without an acknowledgement.
     static let window: UInt64 = 4 << 20
 
-    private(set) var outcome = Outcome()
+    var outcome = Outcome()
     private let destination: StreamDestination
     private let job: StreamReplay.Job
     private let tools: SendingTools
-    private let stop: StopFlag
+    let stop: StopFlag
     private let log: (String) -> Void
     /// What the destination has, whoever sent it.
     private var settled = BatchSet()
@@ -43,6 +43,8 @@ final class StreamPlayer {
     private var lastProgress: UInt64 = 0
     private var isGivenUp = false
     private var connections: UInt64 = 0
+    /// Bytes of the present connection that the other side's TCP has.
+    private var lastTaken: UInt64 = 0
 
     // What belongs to one connection.
     private var inFlight: [InFlight] = []
@@ -73,7 +75,7 @@ final class StreamPlayer {
                 if outcome.destination.problem != error.reason { log("\(destination.name): \(error.reason)") }
                 outcome.destination.problem = error.reason
             }
-            if Clock.monotonic() &- lastProgress > job.patience { isGivenUp = true }
+            if hasLostPatience { isGivenUp = true }
             for _ in 0..<(pause / 50_000_000) where !stop.isSet && !isGivenUp { Clock.sleep(nanoseconds: 50_000_000) }
             pause = min(pause * 2, 2_000_000_000)
         }
@@ -84,12 +86,30 @@ final class StreamPlayer {
         outcome.destination.unsentPackets += unsentPackets(stock, own)
     }
 
+    /// Whether nothing has gone on for too long.
+    var hasLostPatience: Bool { Clock.monotonic() &- lastProgress > job.patience }
+
+    /// Notes that the other side has taken something, if it has; until when to wait for more.
+    @discardableResult
+    func noteProgress(_ socket: StreamSocket) -> UInt64 {
+        let taken = socket.written - min(socket.unacknowledged, socket.written)
+        if taken > lastTaken { (lastTaken, lastProgress) = (taken, Clock.monotonic()) }
+        return lastProgress &+ job.patience
+    }
+
     // ---- one connection ------------------------------------------------------------------------------------------
 
-    private func connectAndSend(_ stock: CacheStock) throws(StreamSocket.Broken) {
+    /// The next of the destination's addresses.
+    func connect() throws(StreamSocket.Broken) -> StreamSocket {
+        if connections == 0 { lastProgress = Clock.monotonic() }
         let endpoint = destination.endpoints[Int(connections % UInt64(destination.endpoints.count))]
         connections += 1
-        let socket = try StreamSocket(endpoint, tools: tools, stop: stop)
+        lastTaken = 0
+        return try StreamSocket(endpoint, tools: tools, stop: stop)
+    }
+
+    private func connectAndSend(_ stock: CacheStock) throws(StreamSocket.Broken) {
+        let socket = try connect()
         var section = StreamSection(sensor: job.sensor, application: job.application)
         isAcknowledging = try greet(socket, stock, section)
         outcome.destination.acknowledges = isAcknowledging

@@ -33,16 +33,36 @@ public enum StreamReplay {
     public static func run(
         _ job: Job, _ survey: CacheSurvey, in directory: DirectoryHandle, log: @escaping @Sendable (String) -> Void
     ) throws(SystemError) -> StreamReplayReport {
+        let stock = CacheStock.all(survey, in: directory)
+        var report = try run(job, log) { player in
+            for one in stock { player.play(one) }
+        }
+        report.batches = stock.reduce(0) { $0 + $1.batches }
+        report.packets = stock.reduce(0) { $0 + $1.packets }
+        return report
+    }
+
+    /// Sends capture files as they are to plain readers, all at the same time.
+    public static func run(
+        _ job: Job, _ files: PlainFiles, log: @escaping @Sendable (String) -> Void
+    ) throws(SystemError) -> StreamReplayReport {
+        var report = try run(job, log) { $0.play(files) }
+        report.packets = files.packets
+        return report
+    }
+
+    private static func run(
+        _ job: Job, _ log: @escaping @Sendable (String) -> Void, _ play: @escaping @Sendable (StreamPlayer) -> Void
+    ) throws(SystemError) -> StreamReplayReport {
         var signals = StopSignals()
         let began = Clock.monotonic()
-        let stock = CacheStock.all(survey, in: directory)
         let stop = StopFlag()
         let results = Results(count: job.destinations.count)
         for (place, destination) in job.destinations.enumerated() {
             let tools = try SendingTools(helpers: nil)
             try PinnedThread(name: "replay-\(place)", cpus: nil) {
                 let player = StreamPlayer(destination, job, tools, stop, log)
-                for one in stock { player.play(one) }
+                play(player)
                 results.put(player.outcome, place)
             }.detach()
         }
@@ -50,8 +70,6 @@ public enum StreamReplay {
             if signals.wait(nanoseconds: 50_000_000) { stop.set() }
         }
         var report = results.report
-        report.batches = stock.reduce(0) { $0 + $1.batches }
-        report.packets = stock.reduce(0) { $0 + $1.packets }
         report.seconds = Double(Clock.monotonic() - began) / 1e9
         return report
     }

@@ -33,11 +33,11 @@ public struct StreamReplayReport: Sendable {
 
     /// Lines for people.
     public var lines: [String] {
-        var lines = ["\(packets) packets in \(batches) batches"]
+        var lines = [batches > 0 ? "\(packets) packets in \(batches) batches" : "\(packets) packets"]
         for one in destinations {
-            var line = "\(one.name): \(one.packets) packets delivered in \(one.batches) batches, \(one.bytes) bytes"
+            var line = "\(one.name): \(one.packets) packets delivered, \(one.bytes) bytes"
             if one.knownBatches > 0 { line += "; \(one.knownPackets) were there already" }
-            if one.unsentBatches > 0 { line += "; \(one.unsentPackets) not delivered" }
+            if one.unsentPackets > 0 { line += "; \(one.unsentPackets) not delivered" }
             if let problem = one.problem { line += ": \(problem)" }
             lines.append(line)
         }
