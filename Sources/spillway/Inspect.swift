@@ -38,7 +38,7 @@ struct Inspect: ParsableCommand {
               69  --repair: a relay has the cache
             """)
 
-    @Argument(help: ArgumentHelp("The directory of a cache, such as that of 'spillway run --spill'.", valueName: "dir"))
+    @Argument(help: ArgumentHelp("The directory of a relay's cache.", valueName: "dir"))
     var directory: String
 
     @OptionGroup(title: "What to do") var task: InspectArguments

@@ -38,6 +38,8 @@ final class StreamPlayer {
     private var settled = BatchSet()
     /// What was counted as delivered, or as known before.
     private var counted = BatchSet()
+    /// Packets of these batches, of the present stock.
+    private var countedPackets: UInt64 = 0
     /// What was sent to it, on whichever connection.
     private var everSent = BatchSet()
     private var lastProgress: UInt64 = 0
@@ -63,6 +65,7 @@ final class StreamPlayer {
     /// Sends all of one stock; tries again until there is no progress for too long.
     func play(_ stock: CacheStock) {
         lastProgress = Clock.monotonic()
+        countedPackets = 0
         var pause: UInt64 = 100_000_000
         while !stop.isSet, !isGivenUp {
             do throws(StreamSocket.Broken) {
@@ -80,10 +83,11 @@ final class StreamPlayer {
             pause = min(pause * 2, 2_000_000_000)
         }
         if stop.isSet, outcome.destination.problem == nil { outcome.destination.problem = "stopped" }
-        let own = outcome.destination
-        let done = settledBatches(stock)
-        outcome.destination.unsentBatches = own.unsentBatches + stock.batches - min(done, stock.batches)
-        outcome.destination.unsentPackets += unsentPackets(stock, own)
+        // Of one that has everything nothing is left but what does not check.
+        guard outcome.destination.problem != nil else { return }
+        let counts = countedHere(stock)
+        outcome.destination.unsentBatches += stock.batches - min(counts.batches, stock.batches)
+        outcome.destination.unsentPackets += stock.packets - min(counts.packets, stock.packets)
     }
 
     /// Whether nothing has gone on for too long.
@@ -195,6 +199,7 @@ final class StreamPlayer {
             if counted.insert(one.lane, one.number) {
                 outcome.destination.batches += 1
                 outcome.destination.packets += UInt64(one.packets)
+                countedPackets += UInt64(one.packets)
             }
             lastProgress = Clock.monotonic()
             return true
@@ -204,6 +209,7 @@ final class StreamPlayer {
     /// A batch that the destination says it has: from a connection that broke before it said so, or from before.
     private func countSettled(_ batch: StockFile.Batch) {
         guard counted.insert(batch.lane, batch.number) else { return }
+        countedPackets += UInt64(batch.packets)
         if everSent.contains(batch.lane, batch.number) {
             outcome.destination.batches += 1
             outcome.destination.packets += UInt64(batch.packets)
@@ -213,14 +219,12 @@ final class StreamPlayer {
         }
     }
 
-    private func settledBatches(_ stock: CacheStock) -> UInt64 {
-        stock.identities.lanes.reduce(0) { sum, lane in
+    /// What of a stock has been counted as delivered or known.
+    private func countedHere(_ stock: CacheStock) -> (batches: UInt64, packets: UInt64) {
+        let batches = stock.identities.lanes.reduce(UInt64(0)) { sum, lane in
             counted.ranges(of: lane).reduce(sum) { $0 + ($1.upperBound - $1.lowerBound) }
         }
-    }
-
-    private func unsentPackets(_ stock: CacheStock, _ own: StreamReplayReport.Destination) -> UInt64 {
-        stock.packets - min(stock.packets, own.packets + own.knownPackets)
+        return (batches, countedPackets)
     }
 
     // ---- what is said and heard ----------------------------------------------------------------------------------

@@ -95,14 +95,21 @@ public struct WireReplay: ~Copyable {
         if !isWhole { report.snapped &+= 1 }
         if clock.isOn {
             waitUntilDue(packet)
-            if !goesOn { return false }
+            if !goesOn { return takeBack(isWhole) }
         }
         while !queue.hasRoom() {
-            if !queue.flush(), !lookAround() { return false }
+            if !queue.flush(), !lookAround() { return takeBack(isWhole) }
         }
         report.sentBytes &+= UInt64(length)
         if unsafe queue.put(bytes, count: length), !queue.flush(), queue.failure != 0 { return false }
         return true
+    }
+
+    /// The packet in hand is not sent after all: a signal came while it waited.
+    @_noLocks private mutating func takeBack(_ isWhole: Bool) -> Bool {
+        report.packets &-= 1
+        if !isWhole { report.snapped &-= 1 }
+        return false
     }
 
     @_noLocks private mutating func isFit(_ packet: Packet, _ bytes: UnsafeRawPointer, _ length: Int) -> Bool {
