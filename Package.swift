@@ -55,6 +55,8 @@ let package = Package(
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
         .systemLibrary(
             name: "CBPF", path: "CSupport/CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+        .systemLibrary(
+            name: "CFuse", path: "CSupport/CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
 
         // Compiles bpf/*.bpf.c.
         .plugin(name: "BPFObjects", capability: .buildTool()),
@@ -77,26 +79,26 @@ let package = Package(
         module("Admission"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
+        module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
+        module(
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
+            "Capture", "SpillCache", "Sending", "Telemetry", "Sealing",
+            .product(name: "Crypto", package: "swift-crypto")),
         module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "Egress", "Telemetry"),
+            "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module(
             "Replay", "CMachine", "CXDP", "Capture", "Fragments", "Machine", "Pcapng", "Sending", "SpillCache",
             "Telemetry", "Tokens", "Transfer"),
-        module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
-        module(
-            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
-            "Capture",
-            "SpillCache", "Sending", "Telemetry", "Sealing", .product(name: "Crypto", package: "swift-crypto")),
+        module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "FileService", "Generator", "Machine", "Options", "Pcapng", "Reassembly", "Relay",
-                "Replay",
-                "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry", "Tokens",
+                "Collector", "FileService", "FileSystem", "Generator", "Machine", "Options", "Pcapng", "Reassembly",
+                "Relay", "Replay", "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -114,6 +116,7 @@ let package = Package(
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
+        tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
@@ -124,7 +127,8 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
-        tests("FileServiceTests", "FileService", "Machine", "Sending", "Telemetry", "spillway"),
+        tests(
+            "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(

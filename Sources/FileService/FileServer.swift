@@ -46,7 +46,7 @@ public final class FileServer: Sendable {
         do throws(SystemError) {
             Self.raiseDescriptorLimit()
             shared = try ServeShared(options, directory: directory, listeners: listeners, log: log)
-            for number in 0..<(options.loops ?? CPUSet.available().members.count) { try startLoop(number) }
+            for number in 0..<(options.loops ?? (options.cpus ?? .available()).members.count) { try startLoop(number) }
         } catch {
             throw .kernel(error)
         }
@@ -55,7 +55,7 @@ public final class FileServer: Sendable {
     private func startLoop(_ number: Int) throws(SystemError) {
         let loop = LoopBox(try ServeLoop(shared))
         _ = threads.add(1, ordering: .sequentiallyConsistent)
-        try PinnedThread(name: "serve-\(number)", cpus: nil) { [self] in
+        try PinnedThread(name: "serve-\(number)", cpus: shared.options.cpus) { [self] in
             loop.loop.run()
             if threads.subtract(1, ordering: .sequentiallyConsistent).newValue == 0 { shared.end() }
         }.detach()
@@ -89,21 +89,37 @@ public final class FileServer: Sendable {
     /// Whether all loops have ended.
     public var hasEnded: Bool { threads.load(ordering: .sequentiallyConsistent) == 0 }
 
+    // ---- memory --------------------------------------------------------------------------------------------------
+
+    /// What a connection takes in this process, at most.
+    public static let connectionBytes = Connection.headBytes + (8 << 10)
+
+    /// What all indexes and queries together take in this process: for each a batch or the buffer of the file that is read, a
+    /// piece of the answer, and a record.
+    public static let queriesBytes = ServeLoop.lentMost * ((2 << 20) + LentWriter.bufferBytes + (1 << 20))
+
     // ---- figures -------------------------------------------------------------------------------------------------
+
+    /// The counters, for whoever shows them beside others.
+    public var metricFamilies: [MetricsText.Family] { shared.counters.families }
+
+    /// What is true now, and what the helpers did.
+    public var metricGauges: [MetricsText.Gauge] {
+        let figures = shared.pool.figures
+        let values: [(String, String, Int)] = [
+            ("open_connections", "Connections now", shared.clients.count),
+            ("helper_threads", "Threads that wait for the disk", figures.threads),
+            ("helper_threads_peak", "The most such threads at a time", figures.threadsPeak),
+            ("helper_loads", "Parts of files read ahead of the sending", Int(figures.loads)),
+            ("helper_loaded_bytes", "Bytes of them", Int(figures.loadedBytes)),
+            ("helper_released_bytes", "Bytes of parts let go of behind the sending", Int(figures.releasedBytes)),
+        ]
+        return values.map { MetricsText.Gauge("serve_\($0.0)", $0.1, [([], Double($0.2))]) }
+    }
 
     /// Metrics as text.
     public func metrics(_ form: MetricsText.Form) -> String {
-        let figures = shared.pool.figures
-        return shared.counters.metrics(
-            form,
-            gauges: [
-                ("open_connections", "Connections now", shared.clients.count),
-                ("helper_threads", "Threads that wait for the disk", figures.threads),
-                ("helper_threads_peak", "The most such threads at a time", figures.threadsPeak),
-                ("helper_loads", "Parts of files read ahead of the sending", Int(figures.loads)),
-                ("helper_loaded_bytes", "Bytes of them", Int(figures.loadedBytes)),
-                ("helper_released_bytes", "Bytes of parts let go of behind the sending", Int(figures.releasedBytes)),
-            ])
+        MetricsText.render(form, families: metricFamilies, gauges: metricGauges)
     }
 
     /// The final figures as JSON.

@@ -62,19 +62,10 @@ enum ServeCounter: Int, CaseIterable, Sendable {
         }
     }
 
-    /// Metrics as text (OpenMetrics 1.0, or the Prometheus text format).
-    func metrics(_ form: MetricsText.Form, gauges: [(name: String, help: String, value: Int)]) -> String {
-        var out = ""
-        for counter in ServeCounter.allCases {
-            let family = "spillway_serve_\(counter.entry.name)"
-            let named = form == .openMetrics ? family : family + "_total"
-            out += "# HELP \(named) \(counter.entry.help)\n# TYPE \(named) counter\n"
-            out += "\(family)_total \(value(counter))\n"
+    /// The counters as metrics.
+    var families: [MetricsText.Family] {
+        ServeCounter.allCases.map { counter in
+            MetricsText.Family("serve_\(counter.entry.name)", counter.entry.help, [([], "\(value(counter))")])
         }
-        for gauge in gauges {
-            let name = "spillway_serve_\(gauge.name)"
-            out += "# HELP \(name) \(gauge.help)\n# TYPE \(name) gauge\n\(name) \(gauge.value)\n"
-        }
-        return form == .openMetrics ? out + "# EOF\n" : out
     }
 }

@@ -11,6 +11,8 @@ public struct ServicePlan: Sendable {
     public var method = SendMethod.sendfile
     /// Event loops; nil means one for each CPU there is.
     public var loops: Int?
+    /// Where all threads of the service run; nil means wherever the process may.
+    public var cpus: CPUSet?
     /// The most threads that wait for the disk.
     public var helpers = 16
     /// What a client has to know, nil if anybody may ask.

@@ -21,7 +21,7 @@ final class LentWriter {
     private var isBroken = false
     private var isStream = false
     private var buffer: [UInt8] = []
-    private static let bufferBytes = 256 << 10
+    static let bufferBytes = 256 << 10
 
     init(_ order: Order, _ shared: ServeShared, _ client: Client) {
         self.order = order
@@ -134,10 +134,11 @@ final class LentWriter {
     }
 
     private func send(_ file: OpenFile, _ range: Range<UInt64>) {
-        guard let tools = try? SendingTools(method: shared.options.method, helpers: nil) else {
+        guard let tools = shared.borrowTools() else {
             isBroken = true
             return
         }
+        defer { shared.giveBack(tools) }
         var transfer = FileTransfer(
             descriptor: file.descriptor, start: range.lowerBound, end: range.upperBound, ticket: 0)
         defer { transfer.finish(tools: tools) }

@@ -49,7 +49,7 @@ extension ServeLoop {
             keepsAlive: connection.keepsAlive, date: date.text)
         let (shared, returns, client, place) = (shared, returns, connection.client, connection.place)
         do throws(SystemError) {
-            try PinnedThread(name: "query", cpus: nil) {
+            try PinnedThread(name: "query", cpus: shared.options.cpus) {
                 let writer = LentWriter(order, shared, client)
                 answer(writer)
                 _ = shared.queries.subtract(1, ordering: .relaxed)

@@ -20,6 +20,8 @@ final class ServeShared: Sendable {
     let stop = StopFlag()
     let kill = StopFlag()
     private let drainEnd = Atomic<UInt64>(.max)
+    /// Tools of threads that answer queries, which wait for the disk themselves. As many as there were such threads at a time.
+    private let tools = Mutex<[SendingTools]>([])
     /// Threads that answer queries now.
     let queries = Atomic<Int>(0)
 
@@ -32,11 +34,20 @@ final class ServeShared: Sendable {
         self.log = log
         var limits = HelperPool.Limits()
         limits.threads = options.helpers
+        limits.cpus = options.cpus
         pool = try HelperPool(limits)
         clients = Clients(options)
         signer = options.token.map { LinkSigner(token: $0) }
         totalBucket = options.totalRate.map { RateBucket(bytesPerSecond: $0) }
     }
+
+    /// Tools for a thread that waits for the disk itself; nil if there is no memory for them.
+    func borrowTools() -> SendingTools? {
+        tools.withLock { $0.popLast() } ?? (try? SendingTools(method: options.method, helpers: nil))
+    }
+
+    /// Somebody else may use them.
+    func giveBack(_ tools: SendingTools) { self.tools.withLock { $0.append(tools) } }
 
     /// The end has begun; the first loop to see it says when.
     func drainBegan(_ now: UInt64) {

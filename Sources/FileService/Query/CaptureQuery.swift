@@ -60,20 +60,20 @@ struct CaptureQuery: Sendable {
     func run(_ directory: OpenFile, _ writer: LentWriter) {
         guard let index = try? DirectoryIndex(directory) else { return writer.fail(.internalError) }
         let extra = "Content-Disposition: attachment; filename=\"query.pcapng\"\r\nCache-Control: no-store\r\n"
-        var files: [(first: UInt64, file: QueryFile)] = []
+        var files: [QueryFile] = []
         for entry in index.entries where !entry.isDirectory {
             guard let opened = try? OpenFile(entry.name, below: directory.descriptor), !opened.isDirectory,
-                let file = QueryFile(opened, name: entry.name), let first = file.firstTime,
-                first <= to || !file.isOrdered
+                let file = QueryFile(opened, name: entry.name, times: from...to)
             else { continue }
-            files.append((first, file))
+            files.append(file)
         }
-        files.sort { $0.first < $1.first }
+        files.sort { $0.firstTime < $1.firstTime }
         guard writer.beginStream(type: "application/vnd.tcpdump.pcap", extra: extra) else { return }
         var answer = QueryAnswer(self, writer)
-        for (_, file) in files {
-            if writer.isOver { break }
-            answer.add(file)
+        for file in files where !writer.isOver {
+            // A file that was removed meanwhile has made room for newer ones.
+            guard let opened = try? OpenFile(file.name, below: directory.descriptor) else { continue }
+            answer.add(opened)
         }
         answer.end()
     }

@@ -20,12 +20,11 @@ struct QueryAnswer {
     }
 
     /// Adds what a file has of it.
-    mutating func add(_ file: QueryFile) {
-        if let batches = file.batches {
-            guard batches.least <= query.to, batches.greatest >= query.from else { return }
-            addBatches(file.file, batches)
+    mutating func add(_ file: OpenFile) {
+        if let batches = BatchFile(file, times: query.from...query.to) {
+            addBatches(file, batches)
         } else {
-            addPackets(file.file)
+            addPackets(file)
         }
     }
 
@@ -138,14 +137,14 @@ struct QueryAnswer {
         flush()
     }
 
-    private static func linkType(_ file: OpenFile, _ part: BatchFile.Part) -> UInt16 {
+    private static func linkType(_ file: OpenFile, _ part: BatchWalk.Part) -> UInt16 {
         var value: UInt16 = 0
         return unsafe spillway_read_at(file.descriptor, &value, 2, part.start + 8) == 2
             ? UInt16(littleEndian: value) : 0
     }
 
     /// Records of a batch that match, each as it is.
-    private mutating func addRecords(_ file: OpenFile, _ part: BatchFile.Part, _ links: [UInt16]) {
+    private mutating func addRecords(_ file: OpenFile, _ part: BatchWalk.Part, _ links: [UInt16]) {
         let count = Int(part.recordsEnd - part.start)
         guard count <= 64 << 20 else { return }
         let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1), alignment: 8)

@@ -1,43 +1,36 @@
 internal import Capture
 internal import Pcapng
 
-/// A capture file that a query looks at.
+/// A capture file that a query may take packets from: its name and what is known of its times. It is opened again when its turn
+/// comes, so that a directory of any size takes one descriptor at a time.
 struct QueryFile {
-    let file: OpenFile
     let name: [UInt8]
-    /// Where its batches lie, if it is made of batches.
-    let batches: BatchFile?
-    /// The first packet's time, or the least one of a file whose times are known.
-    let firstTime: UInt64?
-    /// Whether no packet is older than `firstTime`.
-    let isOrdered: Bool
+    /// The least packet time of a file of batches, the first one of any other: files are taken in this order.
+    let firstTime: UInt64
 
-    /// Nil if the file is no capture.
-    init?(_ file: OpenFile, name: [UInt8]) {
-        self.file = file
+    /// Nil if the file is no capture, or surely has no packets of these times.
+    init?(_ file: OpenFile, name: [UInt8], times: ClosedRange<UInt64>) {
         self.name = name
-        if let batches = BatchFile(file) {
-            self.batches = batches
-            firstTime = batches.least
-            isOrdered = true
+        if let own = BatchFile.times(of: file) {
+            guard own.overlaps(times) else { return nil }
+            firstTime = own.lowerBound
             return
         }
-        batches = nil
-        isOrdered = false
-        guard var capture = Self.open(file) else { return nil }
-        var found: UInt64?
-        search: while true {
+        // Nobody says that the first packet is the oldest one.
+        guard let first = Self.firstTime(of: file) else { return nil }
+        firstTime = first
+    }
+
+    private static func firstTime(of file: OpenFile) -> UInt64? {
+        guard var capture = open(file) else { return nil }
+        while true {
             switch capture.next() {
-            case .packet:
-                found = capture.packet.time
-                break search
+            case .packet: return capture.packet.time
             case .interface: _ = capture.takeInterface()
             case .refill: do { try capture.refill() } catch { return nil }
-            case .damaged, .end: break search
+            case .damaged, .end: return nil
             }
         }
-        guard found != nil else { return nil }
-        firstTime = found
     }
 
     /// The file once more, to be read from its start: by the descriptor that was opened beneath the served directory.
