@@ -1,3 +1,4 @@
+internal import CMachine
 internal import Glibc
 
 /// SIGINT and SIGTERM, taken where it suits: while waiting for the next frame to be due.

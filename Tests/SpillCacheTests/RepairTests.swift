@@ -121,6 +121,25 @@ struct RepairTests {
         }
     }
 
+    @Test("What is owed is forgotten where batches have other places afterwards, and only there")
+    func owed() throws {
+        try withTemporaryDirectory(in: DamageTests.memory) { folder in
+            let batches = (0..<3 as Range<UInt64>).map { CacheSample.batch([$0 * 10], run: Self.runs[0], number: $0) }
+            let sample = try CacheSample(folder, [batches, batches, batches], open: [1])
+            let lists = sample.names.map { "\(folder)/" + $0.prefix { $0 != "." } + ".owed" }
+            for list in lists { try writeFile(list, [1, 2, 3]) }
+            let first = "\(folder)/\(sample.names[0])"
+            var bytes = try readFile(first)
+            let place = try #require(bytes.firstRange(of: batches[1].bytes))
+            bytes[place.lowerBound + 40] ^= 1
+            try writeFile(first, bytes)
+            let open = "\(folder)/\(sample.names[1])"
+            try writeFile(open, try readFile(open).dropLast(10))
+            try CacheRepair(sample.rig.directory, application: "test").run()
+            #expect(lists.map { (try? readFile($0)) != nil } == [false, true, true])
+        }
+    }
+
     @Test("A journal is the collector's to recover, and two files of one name are not mixed")
     func left() throws {
         try withTemporaryDirectory(in: DamageTests.memory) { folder in

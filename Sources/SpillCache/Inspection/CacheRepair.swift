@@ -101,6 +101,10 @@ public struct CacheRepair: ~Copyable {
         CrashPoint.repairWritten.pass()
         try setAside(name)
         CrashPoint.repairSetAside.pass()
+        // Its batches have other places now. Without the list of what is owed all of them are owed once more, which costs a
+        // resend; with the old list some would never be sent.
+        try directory.remove(String(cacheName.sealed.dropLast(7)) + ".owed")
+        try directory.sync()
         try workshop.rename(cacheName.sealed, to: name, in: directory)
         CrashPoint.repairReplaced.pass()
         if name != cacheName.sealed { try directory.rename(name, toNew: cacheName.sealed, in: directory) }
