@@ -98,13 +98,17 @@ let package = Package(
             "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
+        module(
+            "Replay", "CMachine", "CXDP", "Capture", "Fragments", "Machine", "Pcapng", "Sending", "SpillCache",
+            "Telemetry", "Tokens", "Transfer"),
         module("FileSystem", "CFuse", "CMachine", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options",
-                "Reassembly", "Relay", "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
+                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options", "Pcapng",
+                "Reassembly", "Relay", "Replay", "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry",
+                "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -129,7 +133,7 @@ let package = Package(
         tests("TransferTests", "Transfer", "Pcapng"),
         tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
-        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),

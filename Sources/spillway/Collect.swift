@@ -44,7 +44,7 @@ struct Collect: ParsableCommand {
     func run() throws {
         let settings = try understood()
         let options = try CollectorOptions(settings)
-        try Self.armCrashPoint()
+        try Surroundings.armCrashPoint()
         let report = try settings.report.map { path throws(Failure) in try FileOutput(path) }
         let console = Console.standard
         let result: CollectorReport
@@ -68,15 +68,6 @@ struct Collect: ParsableCommand {
     private func understood() throws(Failure) -> CollectOptions {
         try Surroundings.options(of: "collect", given: given, config: watching.config) {
             (settings) throws(OptionError) in try CollectOptions(settings)
-        }
-    }
-
-    /// For tests: where the process is to die (CONTRIBUTING.md).
-    private static func armCrashPoint() throws(Failure) {
-        guard let text = Surroundings.environment["SPILLWAY_CRASH_AT"] else { return }
-        guard CrashPoint.arm(text) else {
-            let names = CrashPoint.allCases.map(\.name).joined(separator: ", ")
-            throw Failure(.usage, "SPILLWAY_CRASH_AT=\(text): write NAME:COUNT, with one of the names \(names)")
         }
     }
 }

@@ -19,7 +19,8 @@ struct Spillway: ParsableCommand {
             """,
         version: spillwayVersion,
         subcommands: [
-            Run.self, Collect.self, Send.self, Receive.self, Generate.self, Mount.self, Serve.self, FetchCommand.self,
+            Run.self, Collect.self, Inspect.self, Replay.self, Send.self, Receive.self, Generate.self, Mount.self,
+            Serve.self, FetchCommand.self,
             Keygen.self, Seal.self, Unseal.self,
         ])
 

@@ -1,4 +1,5 @@
 import Glibc
+import Machine
 import Options
 import Relay
 
@@ -18,6 +19,15 @@ enum Surroundings {
         return variables
     }
 
+    /// For tests: where the process is to die (CONTRIBUTING.md).
+    static func armCrashPoint() throws(Failure) {
+        guard let text = environment["SPILLWAY_CRASH_AT"] else { return }
+        guard CrashPoint.arm(text) else {
+            let names = CrashPoint.allCases.map(\.name).joined(separator: ", ")
+            throw Failure(.usage, "SPILLWAY_CRASH_AT=\(text): write NAME:COUNT, with one of the names \(names)")
+        }
+    }
+
     /// Takes the places of standard streams that are closed, so that no file or socket of ours lands there and is then
     /// read as standard input or written over as standard output. Opened the wrong way round, they fail when used.
     static func occupyStandardDescriptors() {
@@ -35,6 +45,17 @@ enum Surroundings {
         }
         guard let one = status(output, STDOUT_FILENO), let other = status(input, STDIN_FILENO) else { return false }
         return one.st_dev == other.st_dev && one.st_ino == other.st_ino
+    }
+
+    /// Why a path cannot be read from; nil if it can.
+    static func reasonNotToRead(_ path: String) -> SystemError? {
+        unsafe access(path, R_OK) == 0 ? nil : SystemError("open", path)
+    }
+
+    /// Whether a path leads to a directory.
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
     /// The host's name.
