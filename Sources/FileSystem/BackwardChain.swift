@@ -50,7 +50,9 @@ final class BackwardChain: StreamSource {
     private static let piecesMax = 1 << 17
     private static let openFilesMax = 16
 
-    init(_ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue, log: @escaping @Sendable (String) -> Void)
+    init(
+        _ names: ChainNames, _ options: StreamOptions, _ catalogue: Catalogue, log: @escaping @Sendable (String) -> Void
+    )
         throws(Errno)
     {
         self.names = names
@@ -78,6 +80,9 @@ final class BackwardChain: StreamSource {
         }
         return .bytes(filled)
     }
+
+    /// What comes next is decided when it is asked for.
+    func readAhead(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int { 0 }
 
     private func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
         do throws(Errno) {

@@ -93,6 +93,15 @@ final class Chain {
         return .bytes(filled)
     }
 
+    /// Neither begins a file nor ends one, which are things that readers decide about.
+    func readAhead(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
+        guard failure == nil, !parts.isEmpty else { return 0 }
+        let part = part(at: offset)
+        guard offset >= part.start, part.canReadAhead(target.count, at: offset) else { return 0 }
+        guard let count = try? unsafe part.read(target, at: part.skipped + (offset - part.start)) else { return 0 }
+        return count
+    }
+
     private func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
         do throws(Errno) {
             if parts.isEmpty, let outcome = try begin() { return outcome }
@@ -192,10 +201,17 @@ final class Chain {
 
     /// The file is done and was the last one.
     func finish(_ part: ChainPart) -> ReadOutcome {
+        noteIfWhole(part)
         if let problem = part.finish() { report("\(part.name): \(problem)") }
         filesDone += 1
         hasEnded = true
         return part.completion.isEmpty ? .end : .bytes(0)
+    }
+
+    /// What was found out on the way spares a later reader the same.
+    private func noteIfWhole(_ part: ChainPart) {
+        guard let status = part.status(), part.isWhole(status) else { return }
+        catalogue.wholeFiles.note(FileContent(status), isWhole: true)
     }
 
     /// The current file ends here, whatever comes.
@@ -221,6 +237,7 @@ final class Chain {
     /// Completes the current file and begins the next one, unless the stream is to end in between.
     private func go(from part: ChainPart, to next: String) throws(Errno) -> ReadOutcome {
         if part.length == nil {
+            noteIfWhole(part)
             if let problem = part.finish() { report("\(part.name): \(problem)") }
             filesDone += 1
             ring.remember(part)

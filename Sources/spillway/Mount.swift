@@ -29,6 +29,7 @@ struct Mount: ParsableCommand {
               cached                closed ranges of files that nobody writes go through the page cache
               keepcache             pages stay in the cache when a file is opened again
               order=name|mtime|packet   which file follows which (default: name, numbers by their value)
+              direction=newest-first    a Spillway cache backwards in time, batch by batch (default: oldest-first)
               follow=auto|poll      how new data is noticed (default: inotify where the source has it)
               settle=TIME           when a quiet file that has a successor counts as done (default: 2s)
             Options of mount(8) and fuse(8), such as allow_other, are understood as well.
