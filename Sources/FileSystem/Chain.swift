@@ -118,6 +118,7 @@ final class Chain {
             if count > 0 { return .bytes(count) }
             return try atEndOfData(of: part, position)
         } catch {
+            report("\(current?.name ?? names.first): \(SystemError("read", code: error.code).reason)")
             return .failure(error.code)
         }
     }

@@ -48,8 +48,9 @@ final class LiveFileSystem: Sendable {
     func isOutdated(_ number: UInt64, _ kind: NodeKind) -> Bool {
         guard let content = passthrough.content(of: number) else { return false }
         guard case .stream(let names, _) = kind else { return true }
-        guard let status = try? source.status(joined(names.directory, names.first)) else { return true }
-        return FileContent(status) != content
+        guard let (file, status) = try? source.openFile(joined(names.directory, names.first)) else { return true }
+        defer { close(file) }
+        return FileContent(status) != content || spillway_has_writer(file) == 1
     }
 
     /// What a name in a directory stands for.

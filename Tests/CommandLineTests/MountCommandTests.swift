@@ -17,6 +17,8 @@ struct MountCommandTests {
         }
         #expect(Set(named) == Set(StreamOptions.expectations.keys))
         #expect(named.count == StreamOptions.expectations.count)
+        // Longer lines would be broken where they must not be.
+        #expect(lines.allSatisfy { $0.count <= 80 })
         for code in [64, 66, 71, 77] { #expect(pages[0].contains("\(code)")) }
     }
 

@@ -54,3 +54,36 @@ func cacheBatch(
                 bytes: sampleBytes(60 + place, seed: Int(arrival) * 100 + place + Int(worker) * 7))
         }, run: run, worker: worker, number: number, arrival: time + 5_000_000_000)
 }
+
+/// The batches of a stream of several sections, by docs/format.md alone: every section begins with its interfaces, every batch
+/// is whole and refers to interfaces that its section has described, and lanes come before their batches.
+func batchesIn(_ bytes: [UInt8]) throws -> (batches: [[UInt8]], rest: Int) {
+    func word(_ at: Int) -> Int { (0..<4).reduce(0) { $0 | Int(bytes[at + $1]) << (8 * $1) } }
+    var (offset, start) = (0, 0)
+    var found: [[UInt8]] = []
+    var interfaces: [[UInt8]] = []
+    var lanes: Set<Int> = []
+    while offset + 12 <= bytes.count {
+        let length = word(offset + 4)
+        guard length >= 12, length % 4 == 0 else { throw Problem("offset \(offset): length \(length)") }
+        guard offset + length <= bytes.count else { break }
+        let block = Array(bytes[offset..<offset + length])
+        switch word(offset) {
+        case 0x0A0D_0D0A: (interfaces, lanes) = ([], [])
+        case 1: interfaces.append(block)
+        case 0x8053_504C: lanes.insert(Int(block[10]) | Int(block[11]) << 8)
+        case 6: break
+        case 0x8053_5054:
+            let batch = try ParsedBatch(Array(bytes[start..<offset + length]))
+            let sums = interfaces.indices.map { referenceCRC32C(interfaces[...$0].flatMap(\.self)) }
+            guard sums.contains(batch.interfaceCRC), lanes.contains(Int(batch.lane)) else {
+                throw Problem("offset \(offset): a batch of other interfaces or of an unknown lane")
+            }
+            found.append(batch.bytes)
+        default: throw Problem("offset \(offset): a block of type \(word(offset))")
+        }
+        offset += length
+        if word(offset - length) != 6 { start = offset }
+    }
+    return (found, bytes.count - start)
+}

@@ -95,7 +95,7 @@ struct NameTests {
             "clustersize", "clustersize=", "clustersize=0", "clustersize=x", "clustersize=257", "clustersize=-1",
             "size=4",
             "filesize=0", "filesize=8192P", "filesize=1X", "clusterabend=5", "clustermode=5", "blockslack=0",
-            "keepcache=2", "cached=yes", "order=size", "direction=newest-first", "settle=5",
+            "keepcache=2", "cached=yes", "order=size", "direction=sideways", "settle=5",
         ]
         for name in bad {
             #expect(mounted.errnoOf(name) { unsafe open($0, O_RDONLY) } == ENOENT, "\(name)")
