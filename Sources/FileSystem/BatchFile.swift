@@ -69,9 +69,8 @@ final class BatchFile {
         let isCut = walk.position < size && !walk.isAtFooter && (isFirstLook || isSealed)
         if (walk.isLost || isCut) && resumedAt != walk.position { resume(upTo: size) }
         if walk.damagedBatches > damagedBefore { problem = "\(walk.damagedBatches) damaged batches left out" }
-        let isSorted = zip(remaining[max(0, before - 1)...], remaining.dropFirst(before)).allSatisfy {
-            !$1.isOlder(than: $0)
-        }
+        let new = remaining[max(0, before - 1)...]
+        let isSorted = zip(new, new.dropFirst()).allSatisfy { !$1.isOlder(than: $0) }
         if !isSorted { remaining.sort { $0.isOlder(than: $1) } }
     }
 

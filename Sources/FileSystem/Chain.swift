@@ -1,3 +1,4 @@
+internal import CFuse
 import Glibc
 import Machine
 
@@ -157,7 +158,10 @@ final class Chain {
         }
         if position > part.end { return try jump(part, to: position, status) }
         let next = try nextName(after: part, status)
-        guard isDone(part, status, hasSuccessor: next != nil) else { return .wait }
+        guard isDone(part, status, hasSuccessor: next != nil) else {
+            waitForDirectory(status)
+            return .wait
+        }
         if let next {
             // What was written between the last read and the close of the file.
             if Self.hasGrown(part, status) { return .wait }
@@ -165,6 +169,11 @@ final class Chain {
         }
         if names.last == part.name || (names.last != nil && remaining.isEmpty) { return finish(part) }
         return .wait
+    }
+
+    /// Nothing tells that a directory is gone as long as a file of it is open, so with a deleted file it is looked for.
+    private func waitForDirectory(_ status: SourceStatus) {
+        if status.status.st_nlink == 0 { deadline = deadline ?? Clock.monotonic() + options.settle }
     }
 
     /// Whether the file is longer than what was read, so that it has to be read again.

@@ -78,7 +78,7 @@ struct RoughTests {
 
     @Test("A directory that is deleted under its readers is an error for them, and nobody hangs")
     func deletedDirectory() throws {
-        let mounted = try Mounted { source in
+        let mounted = try Mounted("settle=50ms") { source in
             try makeDirectory("\(source)/d")
             try writeFile("\(source)/d/a", capture(0..<5))
         }
