@@ -194,7 +194,7 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
                 case .packet:
                     unsafe Self.give(bytes, record.length, mark, seats[FlowHash.member(hash, of: count)])
                 case .everybody:
-                    for index in unsafe seats.indices { unsafe Self.give(bytes, record.length, mark, seats[index]) }
+                    for index in seats.indices { unsafe Self.give(bytes, record.length, mark, seats[index]) }
                 case .nobody: break
                 }
             }
