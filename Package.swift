@@ -49,6 +49,8 @@ let package = Package(
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .target(name: "CSending", path: "CSupport/CSending"),
+        .target(name: "CLLHTTP", path: "CSupport/CLLHTTP", cSettings: [.headerSearchPath(".")]),
+        .target(name: "CFileService", path: "CSupport/CFileService"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -78,9 +80,14 @@ let package = Package(
         module("Admission"),
         module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
         module("Telemetry", "CMachine", "Machine"),
+        module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
+        module(
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
+            "Capture", "SpillCache", "Sending", "Telemetry", "Sealing",
+            .product(name: "Crypto", package: "swift-crypto")),
         module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "Egress", "Telemetry"),
+            "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
@@ -88,8 +95,8 @@ let package = Package(
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "FileSystem", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool",
-                "Telemetry", "Tokens",
+                "Collector", "FileService", "FileSystem", "Generator", "Machine", "Options", "Reassembly", "Relay",
+                "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -118,6 +125,9 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
+        tests(
+            "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
+        tests("SealingTests", "Sealing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

@@ -25,7 +25,7 @@ public enum RunOption: String, CommandOption {
     case fragmentMemory = "fragment-memory"
     case onFull = "on-full"
     case drainTimeout = "drain-timeout"
-    case metrics, report
+    case serve, metrics, report
 
     /// Whether it may be given several times; a list in the configuration file, separated by blanks in the environment.
     public var isRepeatable: Bool {

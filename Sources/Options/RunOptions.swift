@@ -149,6 +149,8 @@ public struct RunOptions: Sendable {
     public var onFull: OnFull?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
     public var drainTimeout: UInt64?
+    /// A directory that is served beside the run.
+    public var serve: Serving?
     /// Where metrics are served.
     public var metrics: Address?
     /// Where the final figures go; `-` is standard output.
@@ -189,6 +191,7 @@ public struct RunOptions: Sendable {
         fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
         onFull = try settings.choice(.onFull)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
+        serve = try settings.serving()
         metrics = try settings.address(.metrics)
         report = try settings.path(.report)
         try checkTogether(settings)

@@ -110,6 +110,7 @@ struct MemoryBudget {
         terms += fragments.terms(lanes: lanes.count)
         add(InterfaceRegistry.byteCount + InterfaceMap.byteCount, "interface descriptions of the run")
         add(OwnTraffic.byteCount, "addresses of our own connections")
+        add(options.serve == nil ? 0 : RelayRun.servingBytes, "connections and queries of --serve")
         return terms
     }
 

@@ -31,6 +31,20 @@ public struct RelayOptions: Sendable {
         case file(String)
     }
 
+    /// A directory that is served over HTTP beside the run.
+    public struct Serving: Sendable, Equatable {
+        /// Where clients connect.
+        public var address: HostPort
+        /// The directory, and nothing outside it.
+        public var directory: String
+
+        /// A directory at an address.
+        public init(address: HostPort, directory: String) {
+            self.address = address
+            self.directory = directory
+        }
+    }
+
     /// What a destination's stream looks like.
     public enum Wire: String, Sendable, CaseIterable {
         case pcapng, pcap
@@ -202,6 +216,8 @@ public struct RelayOptions: Sendable {
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.
     public var drainTimeout: UInt64 = 10_000_000_000
+    /// A directory that is served beside the run; nil for none.
+    public var serve: Serving?
     /// Where metrics are served; nil for nowhere.
     public var metrics: HostPort?
     /// Where the report goes; `-` is standard output.

@@ -1,4 +1,5 @@
 internal import Egress
+internal import FileService
 internal import Pcapng
 internal import SegmentPool
 internal import Machine
@@ -28,7 +29,9 @@ extension RelayRun {
                 "build_info", "What is running",
                 [([("run", identity.description), ("sensor", options.name)], 1)]),
         ]
-        return MetricsText.render(form, sources: sources, gauges: gauges)
+        return MetricsText.render(
+            form, sources: sources, families: files?.metricFamilies ?? [],
+            gauges: gauges + (files?.metricGauges ?? []))
     }
 
     /// The threads of the packets' path by the names that the kernel knows, as tools/profile needs them.

@@ -1,5 +1,6 @@
 internal import Capture
 internal import Egress
+internal import FileService
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
@@ -34,6 +35,7 @@ final class RelayRun: Sendable {
     let input: InputState
     let wake: WakeSignal
     let metrics: MetricsServer?
+    let files: FileServer?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -85,6 +87,7 @@ final class RelayRun: Sendable {
         input = InputState(workers: lanes)
         wake = try system { () throws(SystemError) in try WakeSignal() }
         metrics = try Self.metricsServer(options, own)
+        files = try Self.fileServer(options, own, cpus: placement.control)
     }
 
     private static func metricsServer(_ options: RelayOptions, _ own: OwnTraffic) throws(RelayError) -> MetricsServer? {
@@ -108,6 +111,9 @@ final class RelayRun: Sendable {
         lines.append("segments lie on \(pages)")
         for plan in outputs.plans {
             if case .listen = plan.outlet { lines.append("readers may connect to \(plan.address)") }
+        }
+        for endpoint in files?.endpoints ?? [] {
+            lines.append("serving \(options.serve?.directory ?? "") on http://\(endpoint)/")
         }
         if let metrics { lines.append("metrics at http://\(metrics.endpoint)/metrics") }
         return lines

@@ -16,6 +16,8 @@ public final class HelperPool: Sendable {
         public var threads = 16
         /// Milliseconds without work after which a thread that is not the last one ends.
         public var idleMilliseconds: Int32 = 5000
+        /// Where the threads run; nil for where their creators do.
+        public var cpus: CPUSet?
         /// Jobs that can wait, a power of two. Twice the transfers of all clients together is always enough.
         public var queue = 8192
 
@@ -87,7 +89,7 @@ public final class HelperPool: Sendable {
     // ---- threads -------------------------------------------------------------------------------------------------
 
     private func start() throws(SystemError) {
-        try PinnedThread(name: "helper", cpus: nil) { self.work() }.detach()
+        try PinnedThread(name: "helper", cpus: limits.cpus) { self.work() }.detach()
     }
 
     /// The life of a thread, which counts as waiting when it is born.

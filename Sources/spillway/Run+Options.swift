@@ -20,7 +20,7 @@ extension Run {
             .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
             .egressCPUs: placement.egressCPUs, .controlCPUs: placement.controlCPUs, .numaNode: placement.numaNode,
-            .metrics: watching.metrics, .report: watching.report,
+            .serve: watching.serve, .metrics: watching.metrics, .report: watching.report,
         ]
         let several: [RunOption: [String]] = [
             .interface: input.interface, .read: input.read, .to: output.to, .listen: output.listen,
@@ -64,6 +64,7 @@ extension RelayOptions {
         busyPoll = options.busyPoll ?? busyPoll
         onFull = options.onFull.map(OnFull.init) ?? onFull
         drainTimeout = options.drainTimeout ?? drainTimeout
+        serve = options.serve.map { Serving(address: HostPort($0.address), directory: $0.directory) }
         metrics = options.metrics.map(HostPort.init)
         report = options.report
         setMemory(options)

@@ -213,6 +213,14 @@ struct PlacementArguments: ParsableArguments {
 }
 
 struct WatchingArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            Serve a directory over HTTP beside the run, on the control CPUs, as 'spillway serve' does with its defaults: \
+            ADDR:PORT,dir=DIR.
+            """, valueName: "addr"))
+    var serve: String?
+
     @Option(help: ArgumentHelp("Serve OpenMetrics text over HTTP on ADDR:PORT.", valueName: "addr"))
     var metrics: String?
 

@@ -19,7 +19,10 @@ struct Spillway: ParsableCommand {
             and 'help mount'.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Collect.self, Generate.self, Mount.self])
+        subcommands: [
+            Run.self, Collect.self, Generate.self, Mount.self, Serve.self, FetchCommand.self, Keygen.self, Seal.self,
+            Unseal.self,
+        ])
 
     static func main() {
         Surroundings.occupyStandardDescriptors()
