@@ -35,7 +35,8 @@ let package = Package(
         .library(
             name: "SpillwayParts",
             targets: [
-                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "FileSystem",
+                "Options",
             ]),
     ],
     dependencies: [
@@ -115,7 +116,7 @@ let package = Package(
         // Tests.
         .target(name: "CAllocationCounter", path: "CSupport/CAllocationCounter"),
         .executableTarget(
-            name: "allocation-probe", dependencies: ["CAllocationCounter", "Machine", "Relay"],
+            name: "allocation-probe", dependencies: ["CAllocationCounter", "FileSystem", "Machine", "Relay"],
             path: "Tests/AllocationProbe", swiftSettings: strict),
         .target(name: "CTestSupport", path: "Tests/CSupport"),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
@@ -125,7 +126,7 @@ let package = Package(
         tests("PcapngTests", "Pcapng", "Machine"),
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
-        tests("CommandLineTests", "Options", "spillway"),
+        tests("CommandLineTests", "FileSystem", "Options", "spillway"),
         tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
