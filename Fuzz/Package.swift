@@ -31,5 +31,7 @@ let package = Package(
         fuzzer("FuzzHeaders", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
         fuzzer("FuzzReassembly", "SpillwayParts"),
+        fuzzer("FuzzRequests", "SpillwayService"),
+        fuzzer("FuzzSealed", "SpillwayService"),
     ]
 )
