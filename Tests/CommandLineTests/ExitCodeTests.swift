@@ -39,7 +39,7 @@ struct ExitCodeTests {
         arguments: [
             ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
-            ["run", "--sync", "none"], ["run", "--serve", ":1"], ["run", "--memory-age", "5s"],
+            ["run", "--sync", "none"], ["run", "--memory-age", "5s"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
             ["run", "-r", "a", "--to", "h:1,backlog=all"],
