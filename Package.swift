@@ -38,6 +38,8 @@ let package = Package(
                 "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "FileSystem",
                 "Options",
             ]),
+        // For the fuzzers of what builds with swift-crypto.
+        .library(name: "SpillwayService", targets: ["FileService", "Sealing"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

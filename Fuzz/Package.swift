@@ -32,5 +32,7 @@ let package = Package(
         fuzzer("FuzzMount", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
         fuzzer("FuzzReassembly", "SpillwayParts"),
+        fuzzer("FuzzRequests", "SpillwayService"),
+        fuzzer("FuzzSealed", "SpillwayService"),
     ]
 )
