@@ -1,6 +1,6 @@
 /// Every option of `spillway send` that has a value.
 public enum SendOption: String, CommandOption {
-    case to
+    case to, method
     case rate
     case peerRate = "peer-rate"
     case timeout
@@ -16,8 +16,18 @@ public enum SendOption: String, CommandOption {
 
 /// What `spillway send` was told, each value understood. A value that is nil was not given.
 public struct SendSettings: Sendable {
+    /// How bytes get into sockets.
+    public enum Method: String, Sendable, CaseIterable {
+        /// Pages of the file, without copying them.
+        case sendfile
+        /// As few system calls as possible.
+        case minimum
+    }
+
     /// The receivers, at least one.
     public var to: [Address]
+    /// How they are sent to.
+    public var method: Method?
     /// Bytes per second to all receivers together, and to each.
     public var rate: Int?, peerRate: Int?
     /// Nanoseconds without progress after which a receiver is given up.
@@ -41,10 +51,14 @@ public struct SendSettings: Sendable {
             guard to[..<place].contains(address) else { continue }
             throw OptionError("--to \(address): there twice; give each receiver once")
         }
+        method = try settings.choice(.method)
         rate = try settings.size(.rate, 1024...Int.max)
         peerRate = try settings.size(.peerRate, 1024...Int.max)
         timeout = try settings.time(.timeout, least: 1_000_000)
         tokenFile = try settings.plainPath(.tokenFile)
         report = try settings.path(.report)
+        if method == .minimum, rate != nil || peerRate != nil {
+            throw OptionError("--method minimum: knows no --rate and no --peer-rate")
+        }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Distribution
 import Glibc
 
 /// The command line: one file per command.
@@ -21,6 +22,8 @@ struct Spillway: ParsableCommand {
         subcommands: [Run.self, Collect.self, Send.self, Receive.self, Generate.self])
 
     static func main() {
+        // Before anything that takes memory by the number of arguments.
+        if CommandLine.arguments.dropFirst().first == "send" { MinimumSender.prepareProcess() }
         Surroundings.occupyStandardDescriptors()
         do {
             var command = try parseAsRoot()

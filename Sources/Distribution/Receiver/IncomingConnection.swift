@@ -40,6 +40,11 @@ internal import Tokens
         (self.socket, self.peer, self.loop) = (socket, peer, loop)
     }
 
+    /// Why files were refused, for receipts.
+    var refusals: [UInt32: Refusal.Code] = [:]
+    /// Whether the sender wants nothing but receipts.
+    var isQuiet: Bool { hello?.isQuiet ?? false }
+
     /// Whether the peer has shown that it knows the token, or need not.
     var isProven: Bool { stage == .files }
     /// The connection that announced the files whose bytes come in here.
@@ -163,6 +168,7 @@ internal import Tokens
         ended.offset += length
         ended.remaining -= length
         payload = ended.remaining > 0 ? ended : nil
+        if payload == nil, isQuiet { sayArrival(ended.number) }
         beginPiece()
         return true
     }

@@ -128,7 +128,7 @@ internal import Tokens
         unsafe file.examine(&hasher, memory)
         if file.nextDoubtful != nil { return }
         examinations.removeFirst()
-        connection.sayHave(number, file)
+        connection.examined(number, file)
         connection.finishTurn()
     }
 

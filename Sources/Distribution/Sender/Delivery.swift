@@ -53,7 +53,6 @@ final class Delivery {
         let hashes = claimed.flatMap { file.hashes($0.range) }
         if TreeHash.root(of: hashes) == evidence { return true }
         for range in claimed { _ = try? missing.insert(range.range) }
-        hadBytes = 0
         return false
     }
 
