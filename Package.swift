@@ -97,6 +97,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // The library from outside, as others would use it.
+        .executableTarget(
+            name: "send-files-example", dependencies: ["Distribution", "Machine"], path: "Examples/SendFiles",
+            swiftSettings: strict),
+
         // Tests.
         .target(name: "CAllocationCounter", path: "CSupport/CAllocationCounter"),
         .executableTarget(
@@ -121,7 +126,9 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
-        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
+        tests(
+            "DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "CMachine", "spillway",
+            "send-files-example"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

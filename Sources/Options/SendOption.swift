@@ -1,6 +1,6 @@
 /// Every option of `spillway send` that has a value.
 public enum SendOption: String, CommandOption {
-    case to, method
+    case to, method, relay
     case rate
     case peerRate = "peer-rate"
     case timeout
@@ -28,6 +28,11 @@ public struct SendSettings: Sendable {
     public var to: [Address]
     /// How they are sent to.
     public var method: Method?
+    /// Who brings the bytes to whom.
+    public enum Relay: String, Sendable, CaseIterable { case none, chain, tree }
+
+    /// Who brings the bytes to whom.
+    public var relay: Relay?
     /// Bytes per second to all receivers together, and to each.
     public var rate: Int?, peerRate: Int?
     /// Nanoseconds without progress after which a receiver is given up.
@@ -52,13 +57,14 @@ public struct SendSettings: Sendable {
             throw OptionError("--to \(address): there twice; give each receiver once")
         }
         method = try settings.choice(.method)
+        relay = try settings.choice(.relay)
         rate = try settings.size(.rate, 1024...Int.max)
         peerRate = try settings.size(.peerRate, 1024...Int.max)
         timeout = try settings.time(.timeout, least: 1_000_000)
         tokenFile = try settings.plainPath(.tokenFile)
         report = try settings.path(.report)
-        if method == .minimum, rate != nil || peerRate != nil {
-            throw OptionError("--method minimum: knows no --rate and no --peer-rate")
+        if method == .minimum, rate != nil || peerRate != nil || (relay ?? .none) != .none {
+            throw OptionError("--method minimum: knows no --rate, no --peer-rate and no --relay")
         }
     }
 }

@@ -13,10 +13,9 @@ struct MinimumTests {
         let lines = String(decoding: try readFile("\(folder)/trace"), as: UTF8.self).split(separator: "\n")
         // Process, call, arguments. Ends and signals are no calls; a call that was interrupted is told of twice.
         return lines.compactMap { line in
-            let words = line.split(separator: " ", maxSplits: 1)
-            guard words.count == 2, !words[1].hasPrefix("+++"), !words[1].hasPrefix("---"), !words[1].hasPrefix("<...")
-            else { return nil }
-            return String(words[1].prefix { $0 != "(" })
+            let call = line.drop { $0 != " " }.drop { $0 == " " }
+            if ["+++", "---", "<..."].contains(where: { call.hasPrefix($0) }) { return nil }
+            return String(call.prefix { $0 != "(" })
         }
     }
 

@@ -20,6 +20,7 @@ extension IncomingConnection {
         case .end(let code, let words):
             if code == .done { loop.senderIsDone(self) } else { loop.log("\(peer): ended by the sender: \(words)") }
             endInOrder(.done, "")
+        case .forward(let address): forward(to: address)
         default: throw .malformed("what only receivers say")
         }
     }
@@ -45,6 +46,7 @@ extension IncomingConnection {
             try loop.claim(announcement.name, for: self)
             let file = try IncomingFile(announcement, in: loop.directory, name: loop.singleName, looksBack: !isQuiet)
             files[number] = file
+            for forwarder in forwarders { forwarder.add(number, file) }
             if isQuiet {
                 if file.count == 0 { sayArrival(number) }
             } else if file.nextDoubtful == nil {
@@ -69,8 +71,35 @@ extension IncomingConnection {
         }
     }
 
-    /// Tells the sender what is here.
+    /// Passes on to another receiver what comes in here.
+    private func forward(to address: String) {
+        guard let hello, !hello.isRelay, forwarders.count < ReceiveLimit.forwarders,
+            let forwarder = Forwarder(address, session: hello.session, for: self)
+        else {
+            buffer.say(.forwardFailed(to: address, "cannot connect"))
+            return
+        }
+        forwarders.append(forwarder)
+    }
+
+    /// Passing on has ended before everything was there.
+    func forwardingFailed(_ forwarder: Forwarder, _ why: String) {
+        forwarders.removeAll { $0 === forwarder }
+        loop.log("\(forwarder.address): no longer passed on to: \(why)")
+        buffer.say(.forwardFailed(to: forwarder.address, why))
+        finishTurn()
+    }
+
+    /// Tells the sender, and relays that bring bytes of this file, what is here.
     func sayHave(_ number: UInt32, _ file: IncomingFile) {
+        if let hello, !hello.isRelay {
+            for relay in loop.relays[hello.session] ?? [] {
+                relay.sayHave(number, file)
+                relay.finishTurn()
+            }
+        } else {
+            return buffer.say(.have(file: number, pieces: file.arrived, evidence: file.evidence))
+        }
         file.toldBytes = 0
         loop.counts.resumedBytes += Piece.byteCount(of: file.arrived.map(\.range), ofSize: file.announcement.size)
         buffer.say(.have(file: number, pieces: file.arrived, evidence: file.evidence))
@@ -113,6 +142,7 @@ extension IncomingConnection {
             files[number] = nil
             if !isQuiet { buffer.say(.done(file: number, root)) }
             loop.finished(file, root, from: self)
+            if loop.hasAll, !isQuiet { endInOrder(.done, "") }
         } catch {
             refuse(number, error)
         }

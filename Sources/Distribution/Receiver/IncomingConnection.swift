@@ -20,6 +20,8 @@ internal import Tokens
     var buffer = MessageBuffer()
     /// Files that are on their way, by the sender's numbers.
     var files: [UInt32: IncomingFile] = [:]
+    /// Receivers that get from here what comes in on this connection.
+    var forwarders: [Forwarder] = []
     private var intake = PieceIntake()
     private var payload: Payload?
     let began = Clock.monotonic()
@@ -68,6 +70,7 @@ internal import Tokens
         guard stage != .closed else { return }
         do throws(ProtocolProblem) {
             if stage == .files { tellProgress() }
+            for forwarder in forwarders { forwarder.goOn() }
             let isEmpty = try buffer.flush(socket)
             if stage == .ending, isEmpty { shutdown(socket, Int32(SHUT_WR)) }
             guard buffer.waiting <= ReceiveLimit.waitingBytes else { throw .limit("a peer that does not read") }
@@ -228,5 +231,7 @@ internal import Tokens
         }
         payload = nil
         files = [:]
+        for forwarder in forwarders { forwarder.close() }
+        forwarders = []
     }
 }

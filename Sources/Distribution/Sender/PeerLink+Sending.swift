@@ -104,7 +104,8 @@ extension PeerLink {
             }
             if !delivery.checkClaim() { disproved(delivery) }
             tellHashes(delivery, number)
-            guard delivery.isAnswered, let first = delivery.missing.first else { continue }
+            let wanted = waitsForRelay ? delivery.damaged : delivery.missing
+            guard delivery.isAnswered, let first = wanted.first else { continue }
             // Nothing may be said behind the head of DATA but the bytes themselves.
             return begin(first.range, delivery, number)
         }
@@ -130,6 +131,7 @@ extension PeerLink {
     private func begin(_ range: Range<UInt64>, _ delivery: Delivery, _ number: UInt32) {
         let pieces = range.lowerBound..<min(range.upperBound, range.lowerBound + SendRun.greatest)
         _ = try? delivery.missing.erase(pieces)
+        _ = try? delivery.damaged.erase(pieces)
         let bytes = Piece.bytes(pieces, ofSize: delivery.file.size)
         buffer.say(Message.dataHeader(file: number, offset: bytes.lowerBound, byteCount: UInt64(bytes.count)))
         run = loop.makeRun(number, delivery, pieces, bytes)
