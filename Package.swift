@@ -49,6 +49,8 @@ let package = Package(
         // What Swift cannot say, one target per library.
         .target(name: "CMachine", path: "CSupport/CMachine"),
         .target(name: "CSending", path: "CSupport/CSending"),
+        .target(name: "CLLHTTP", path: "CSupport/CLLHTTP", cSettings: [.headerSearchPath(".")]),
+        .target(name: "CFileService", path: "CSupport/CFileService"),
         .target(name: "CHashing", path: "CSupport/CHashing"),
         .target(name: "CDistribution", path: "CSupport/CDistribution"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
@@ -56,6 +58,8 @@ let package = Package(
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
         .systemLibrary(
             name: "CBPF", path: "CSupport/CBPF", pkgConfig: "libbpf", providers: [.apt(["libbpf-dev", "libelf-dev"])]),
+        .systemLibrary(
+            name: "CFuse", path: "CSupport/CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
 
         // Compiles bpf/*.bpf.c.
         .plugin(name: "BPFObjects", capability: .buildTool()),
@@ -76,24 +80,29 @@ let package = Package(
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Admission"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
+        module(
+            "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
         module("Telemetry", "CMachine", "Machine"),
+        module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
+        module(
+            "FileService", "CMachine", "CSending", "CLLHTTP", "CFileService", "Fragments", "Machine", "Pcapng",
+            "Capture", "SpillCache", "Sending", "Telemetry", "Sealing",
+            .product(name: "Crypto", package: "swift-crypto")),
         module(
             "Distribution", "CMachine", "CSending", "CHashing", "CDistribution", "Fragments", "Machine", "Sending",
-            "Telemetry",
-            "Tokens"),
+            "Telemetry", "Tokens"),
         module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "Egress", "Telemetry"),
+            "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
+        module("FileSystem", "CFuse", "CMachine", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Distribution", "Generator", "Machine", "Options", "Reassembly", "Relay", "SegmentPool",
-                "Telemetry",
-                "Tokens",
+                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options",
+                "Reassembly", "Relay", "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -116,6 +125,7 @@ let package = Package(
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
         tests("CommandLineTests", "Options", "spillway"),
+        tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
         tests("ReassemblyTests", "Reassembly", "Machine", "Pcapng"),
@@ -126,6 +136,9 @@ let package = Package(
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
+        tests(
+            "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
+        tests("SealingTests", "Sealing", "spillway"),
         tests(
             "DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "CMachine", "spillway",
             "send-files-example"),
@@ -141,7 +154,8 @@ let package = Package(
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
         "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
-        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests",
+        "SegmentPoolTests", "SendingTests",
         "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }

@@ -3,24 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-int spillway_open_beneath(int directory, const char *path, int flags, unsigned mode) {
-    struct open_how how = {
-        .flags = (uint64_t)(unsigned)flags,
-        .mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    long descriptor;
-    // EAGAIN says that something was renamed meanwhile and the kernel could not be sure (openat2(2)).
-    int tries = 64;
-    do descriptor = syscall(SYS_openat2, directory, path, &how, sizeof how);
-    while (descriptor < 0 && (errno == EINTR || (errno == EAGAIN && --tries > 0)));
-    return descriptor < 0 ? -errno : (int)descriptor;
-}
 
 int spillway_write_all_at(int file, const void *bytes, size_t count, uint64_t offset) {
     const char *place = bytes;

@@ -24,8 +24,13 @@ public enum RunOption: String, CommandOption {
     case fragmentTimeout = "fragment-timeout"
     case fragmentMemory = "fragment-memory"
     case onFull = "on-full"
+    case spill
+    case spillSize = "spill-size"
+    case spillFileSize = "spill-file-size"
+    case memoryAge = "memory-age"
+    case sync, replay
     case drainTimeout = "drain-timeout"
-    case metrics, report
+    case serve, metrics, report
 
     /// Whether it may be given several times; a list in the configuration file, separated by blanks in the environment.
     public var isRepeatable: Bool {

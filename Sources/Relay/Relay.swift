@@ -16,6 +16,7 @@ public enum Relay {
         for line in run.startLines { console.log(line) }
         try run.start()
         run.watch(signals)
+        run.endServing(signals)
         return run.finish()
     }
 }

@@ -1,7 +1,9 @@
 internal import Egress
+internal import FileService
 internal import Pcapng
 internal import SegmentPool
 internal import Machine
+internal import Synchronization
 internal import Telemetry
 
 extension RelayRun {
@@ -12,7 +14,7 @@ extension RelayRun {
             sources.append(.init(scope: .worker, labels: labels, values: counters.workers[number].snapshot()))
             sources.append(.init(scope: .capture, labels: labels, values: counters.captures[number].snapshot()))
         }
-        for (number, plan) in outputs.plans.enumerated() {
+        for (number, plan) in present.withLock(\.plans).enumerated() {
             sources.append(
                 .init(
                     scope: .destination, labels: [("destination", plan.name)],
@@ -28,7 +30,9 @@ extension RelayRun {
                 "build_info", "What is running",
                 [([("run", identity.description), ("sensor", options.name)], 1)]),
         ]
-        return MetricsText.render(form, sources: sources, gauges: gauges)
+        return MetricsText.render(
+            form, sources: sources, families: files?.metricFamilies ?? [],
+            gauges: gauges + (files?.metricGauges ?? []))
     }
 
     /// The threads of the packets' path by the names that the kernel knows, as tools/profile needs them.

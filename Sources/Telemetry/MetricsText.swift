@@ -54,10 +54,13 @@ public struct MetricsText: Sendable {
     private var out = ""
     private let form: Form
 
-    /// The whole text.
-    public static func render(_ form: Form, sources: [Source], gauges: [Gauge]) -> String {
+    /// The whole text: the counters of the table, others beside them, and gauges.
+    public static func render(
+        _ form: Form, sources: [Source], families others: [Family] = [], gauges: [Gauge]
+    ) -> String {
         var text = MetricsText(form: form)
         for family in families() { text.append(family, sources) }
+        text.append(others)
         text.append(gauges)
         return text.out
     }
@@ -79,12 +82,16 @@ public struct MetricsText: Sendable {
     /// The whole text of a program with counters of its own.
     public static func render(_ form: Form, families: [Family], gauges: [Gauge]) -> String {
         var text = MetricsText(form: form)
-        for family in families {
-            text.head("spillway_" + family.name, isGauge: false, family.help)
-            for sample in family.samples { text.sample("spillway_\(family.name)_total", sample.labels, sample.value) }
-        }
+        text.append(families)
         text.append(gauges)
         return text.out
+    }
+
+    private mutating func append(_ families: [Family]) {
+        for family in families {
+            head("spillway_" + family.name, isGauge: false, family.help)
+            for entry in family.samples { sample("spillway_\(family.name)_total", entry.labels, entry.value) }
+        }
     }
 
     private mutating func append(_ gauges: [Gauge]) {

@@ -16,11 +16,13 @@ extension Run {
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
             .batchPackets: memory.batchPackets,
+            .spill: cache.spill, .spillSize: cache.spillSize, .spillFileSize: cache.spillFileSize,
+            .memoryAge: cache.memoryAge, .sync: cache.sync, .replay: cache.replay,
             .reassemble: fragments.reassemble, .overlap: fragments.overlap,
             .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
             .egressCPUs: placement.egressCPUs, .controlCPUs: placement.controlCPUs, .numaNode: placement.numaNode,
-            .metrics: watching.metrics, .report: watching.report,
+            .serve: watching.serve, .metrics: watching.metrics, .report: watching.report,
         ]
         let several: [RunOption: [String]] = [
             .interface: input.interface, .read: input.read, .to: output.to, .listen: output.listen,
@@ -40,15 +42,18 @@ extension RelayOptions {
         }
         name = options.name
         destinations = options.destinations.map { destination in
-            Destination(
+            var made = Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
-                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init))
+                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init),
+                share: destination.share ?? 1)
+            made.takesBacklog = destination.backlog == .all
+            return made
         }
         listeners = options.listeners.map { listener in
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
-        sharesBatches = options.distribute == .roundRobin
+        distribution = options.distribute.map(ShareBoard.Rule.init) ?? .everybody
         reassignAfter = options.reassignAfter ?? reassignAfter
         ackWindow = options.ackWindow ?? ackWindow
         tokenFile = options.tokenFile
@@ -64,9 +69,11 @@ extension RelayOptions {
         busyPoll = options.busyPoll ?? busyPoll
         onFull = options.onFull.map(OnFull.init) ?? onFull
         drainTimeout = options.drainTimeout ?? drainTimeout
+        serve = options.serve.map { Serving(address: HostPort($0.address), directory: $0.directory) }
         metrics = options.metrics.map(HostPort.init)
         report = options.report
         setMemory(options)
+        setCache(options)
         setFragments(options)
     }
 
@@ -75,6 +82,18 @@ extension RelayOptions {
         overlap = options.overlap.map(OverlapPolicy.init) ?? overlap
         fragmentTimeout = options.fragmentTimeout ?? fragmentTimeout
         if let memory = options.fragmentMemory { fragmentMemory = memory }
+    }
+
+    private mutating func setCache(_ options: RunOptions) {
+        guard let directory = options.spill else { return }
+        var cache = Spill(directory: directory)
+        cache.bytes = options.spillSize ?? cache.bytes
+        // Space is won a file at a time, so that one file must not be all there may be.
+        cache.fileBytes = options.spillFileSize ?? min(cache.fileBytes, max(cache.bytes / 8, 1 << 20))
+        cache.memoryAge = options.memoryAge ?? cache.memoryAge
+        cache.sync = options.sync.map(Sync.init) ?? cache.sync
+        cache.replay = options.replay.map(Replay.init) ?? cache.replay
+        spill = cache
     }
 
     private mutating func setMemory(_ options: RunOptions) {
@@ -112,6 +131,16 @@ extension RelayOptions.Acknowledgement {
         case .auto: self = .auto
         case .required: self = .required
         case .none: self = .none
+        }
+    }
+}
+
+extension ShareBoard.Rule {
+    init(_ distribution: RunOptions.Distribution) {
+        switch distribution {
+        case .replicate: self = .everybody
+        case .roundRobin: self = .byTurns
+        case .flow: self = .byFlow
         }
     }
 }
@@ -178,6 +207,26 @@ extension RelayOptions.OnFull {
         switch onFull {
         case .dropOldest: self = .dropOldest
         case .dropNewest: self = .dropNewest
+        }
+    }
+}
+
+extension RelayOptions.Sync {
+    init(_ sync: RunOptions.Sync) {
+        switch sync {
+        case .none: self = .none
+        case .interval: self = .interval
+        case .batch: self = .batch
+        }
+    }
+}
+
+extension RelayOptions.Replay {
+    init(_ replay: RunOptions.Replay) {
+        switch replay {
+        case .idle: self = .idle
+        case .eager: self = .eager
+        case .off: self = .off
         }
     }
 }

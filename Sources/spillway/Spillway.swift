@@ -14,19 +14,24 @@ struct Spillway: ParsableCommand {
               spillway run -i eth1 --listen 127.0.0.1:57012
               spillway collect --listen 127.0.0.1:57012 --out captures
               spillway generate -i veth0 --rate 100Kpps --duration 10s
+              spillway mount /captures /mnt/live
 
-            'spillway help run' has all options, more examples and the exit codes; so have 'help collect', 'help send',
-            'help receive' and 'help generate'.
+            'spillway help COMMAND' has all options of a command, more examples and the exit codes.
             """,
         version: spillwayVersion,
-        subcommands: [Run.self, Collect.self, Send.self, Receive.self, Generate.self])
+        subcommands: [
+            Run.self, Collect.self, Send.self, Receive.self, Generate.self, Mount.self, Serve.self, FetchCommand.self,
+            Keygen.self, Seal.self, Unseal.self,
+        ])
 
     static func main() {
         // Before anything that takes memory by the number of arguments.
         if CommandLine.arguments.dropFirst().first == "send" { MinimumSender.prepareProcess() }
         Surroundings.occupyStandardDescriptors()
         do {
-            var command = try parseAsRoot()
+            let helper = MountHelper.arguments(CommandLine.arguments)
+            if helper?.isEmpty == true { return }
+            var command = try parseAsRoot(helper)
             try command.run()
         } catch let failure as Failure {
             Console.standard.say("spillway: \(failure.message)")

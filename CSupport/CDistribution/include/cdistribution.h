@@ -13,10 +13,6 @@
 #define SPILLWAY_DISTRIBUTION_NO_LOCKS
 #endif
 
-/// openat2(2) with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS: nothing outside the directory can be
-/// reached, whatever the path says. A descriptor, or -errno.
-int spillway_open_beneath(int directory, const char *path, int flags, unsigned mode);
-
 /// pwrite(2) of all bytes: 0 or -errno.
 SPILLWAY_DISTRIBUTION_NO_LOCKS int spillway_write_all_at(int file, const void *bytes, size_t count, uint64_t offset);
 

@@ -81,7 +81,7 @@ final class IncomingFile {
 
     private func openPart() throws(Refusal) {
         descriptor = unsafe spillway_open_beneath(
-            directory.state, label + ".part", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            directory.state, label + ".part", O_RDWR | O_CREAT | O_CLOEXEC, 0o600, 0)
         guard descriptor >= 0 else { throw Refusal(-descriptor, "cannot make the part file") }
         do throws(SystemError) {
             journal = try PieceJournal(label + ".pieces", in: directory.state, for: announcement)

@@ -26,9 +26,9 @@ final class OutputDirectory {
             throw .cannotCreate(SystemError("mkdir", inner))
         }
         state = unsafe spillway_open_beneath(
-            descriptor, Self.stateName, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+            descriptor, Self.stateName, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0)
         guard state >= 0 else { throw .cannotCreate(SystemError("open", inner, code: -state)) }
-        lock = unsafe spillway_open_beneath(state, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        lock = unsafe spillway_open_beneath(state, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600, 0)
         guard lock >= 0 else { throw .cannotCreate(SystemError("open", "\(inner)/lock", code: -lock)) }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             throw .inUse("\(path): another receiver works in this directory")
@@ -59,7 +59,7 @@ final class OutputDirectory {
         for part in parts {
             let made = unsafe mkdirat(current, part, 0o755)
             let status = made == 0 ? 0 : errno
-            let next = unsafe spillway_open_beneath(current, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+            let next = unsafe spillway_open_beneath(current, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0)
             close(current)
             guard next >= 0 else {
                 let code = status != 0 && status != EEXIST ? status : -next
@@ -83,7 +83,7 @@ final class OutputDirectory {
     func existing(_ parts: [String]) -> Int32? {
         let path = parts.joined(separator: "/")
         let file = unsafe spillway_open_beneath(
-            descriptor, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0)
+            descriptor, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, 0)
         return file >= 0 ? file : nil
     }
 

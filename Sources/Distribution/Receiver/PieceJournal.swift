@@ -24,7 +24,7 @@ final class PieceJournal {
     init(_ path: String, in directory: Int32, for file: FileAnnouncement) throws(SystemError) {
         let count = Piece.count(ofSize: file.size)
         pieces = RangeList<UInt64>(limit: count)
-        descriptor = unsafe spillway_open_beneath(directory, path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        descriptor = unsafe spillway_open_beneath(directory, path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600, 0)
         if descriptor < 0 { throw SystemError("open", path, code: -descriptor) }
         end = 0
         let head = Self.head(of: file)
