@@ -222,10 +222,7 @@ internal import Machine
         let each = Receipt.byteCount + 8
         let got = unsafe spillway_ring_result(ring, UInt32(tag + 1))
         guard Int(got) == count * each else {
-            fail(
-                peer,
-                got == .min
-                    ? "no receipt in time" : got < 0 ? "the connection broke: \(reason(-got))" : "ended by the peer")
+            fail(peer, got == .min ? "no receipt in time" : goodbye(of: peer, Int(got)))
             return nil
         }
         let all = (0..<count).map { number in
@@ -236,6 +233,19 @@ internal import Machine
             return nil
         }
         return all.compactMap { $0 }
+    }
+
+    /// What a peer said instead of what was waited for; or how the connection broke, if the count is -errno.
+    private func goodbye(of peer: MinimumPeer, _ count: Int) -> String {
+        if count < 0 { return "the connection broke: \(reason(Int32(-count)))" }
+        let bytes = unsafe Array(UnsafeRawBufferPointer(start: place(of: peer), count: count))
+        // It may stand behind a receipt.
+        for start in [0, Receipt.byteCount + 8] where bytes.count > start + 8 {
+            if case .end(let code, let words)? = try? Message(.end, Array(bytes[(start + 8)...])) {
+                return "\(ProtocolProblem.ended(code, words))"
+            }
+        }
+        return "ended by the peer"
     }
 
     /// Says what is pending to all, and waits for what there is to be answered, in one call.

@@ -122,7 +122,12 @@ extension PeerLink {
             buffer.say(.hashes(file: number, first: range.lowerBound, file.hashes(range)))
             delivery.hashesTold = end
         }
-        if !delivery.isRootTold, delivery.hashesTold == file.count, let root = file.root {
+        // The root comes last, after one more look at the file: by it the peer gives the file its name.
+        guard !delivery.isRootTold, delivery.isAnswered, delivery.hashesTold == file.count, run?.number != number,
+            waitsForRelay || delivery.missing.isEmpty
+        else { return }
+        file.check(delivery.descriptor)
+        if file.failure == nil, let root = file.root {
             buffer.say(.root(file: number, root))
             delivery.isRootTold = true
         }
