@@ -115,6 +115,11 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // The library from outside, as others would use it.
+        .executableTarget(
+            name: "send-files-example", dependencies: ["Distribution", "Machine"], path: "Examples/SendFiles",
+            swiftSettings: strict),
+
         // Tests.
         .target(name: "CAllocationCounter", path: "CSupport/CAllocationCounter"),
         .executableTarget(
@@ -143,7 +148,9 @@ let package = Package(
         tests(
             "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
-        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
+        tests(
+            "DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "CMachine", "spillway",
+            "send-files-example"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

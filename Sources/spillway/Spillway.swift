@@ -1,4 +1,5 @@
 import ArgumentParser
+import Distribution
 import Glibc
 
 /// The command line: one file per command.
@@ -25,6 +26,8 @@ struct Spillway: ParsableCommand {
         ])
 
     static func main() {
+        // Before anything that takes memory by the number of arguments.
+        if CommandLine.arguments.dropFirst().first == "send" { MinimumSender.prepareProcess() }
         Surroundings.occupyStandardDescriptors()
         do {
             let helper = MountHelper.arguments(CommandLine.arguments)
