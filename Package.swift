@@ -35,8 +35,11 @@ let package = Package(
         .library(
             name: "SpillwayParts",
             targets: [
-                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "FileSystem",
+                "Options",
             ]),
+        // For the fuzzers of what builds with swift-crypto.
+        .library(name: "SpillwayService", targets: ["FileService", "Sealing"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -98,20 +101,29 @@ let package = Package(
             "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
+        module(
+            "Replay", "CMachine", "CXDP", "Capture", "Fragments", "Machine", "Pcapng", "Sending", "SpillCache",
+            "Telemetry", "Tokens", "Transfer"),
         module("FileSystem", "CFuse", "CMachine", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options",
-                "Reassembly", "Relay", "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
+                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options", "Pcapng",
+                "Reassembly", "Relay", "Replay", "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry",
+                "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
+
+        // The library from outside, as others would use it.
+        .executableTarget(
+            name: "send-files-example", dependencies: ["Distribution", "Machine"], path: "Examples/SendFiles",
+            swiftSettings: strict),
 
         // Tests.
         .target(name: "CAllocationCounter", path: "CSupport/CAllocationCounter"),
         .executableTarget(
-            name: "allocation-probe", dependencies: ["CAllocationCounter", "Machine", "Relay"],
+            name: "allocation-probe", dependencies: ["CAllocationCounter", "FileSystem", "Machine", "Relay"],
             path: "Tests/AllocationProbe", swiftSettings: strict),
         .target(name: "CTestSupport", path: "Tests/CSupport"),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
@@ -121,7 +133,7 @@ let package = Package(
         tests("PcapngTests", "Pcapng", "Machine"),
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
-        tests("CommandLineTests", "Options", "spillway"),
+        tests("CommandLineTests", "FileSystem", "Options", "spillway"),
         tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
@@ -129,14 +141,16 @@ let package = Package(
         tests("TransferTests", "Transfer", "Pcapng"),
         tests("TokensTests", "Tokens", "Transfer", "Pcapng"),
         tests("SegmentPoolTests", "SegmentPool", "Machine", "Pcapng"),
-        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng"),
+        tests("SpillCacheTests", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("CollectorTests", "Collector", "SpillCache", "Machine", "Pcapng", "spillway"),
         tests("SendingTests", "Sending", "Machine"),
         tests("AdmissionTests", "Admission"),
         tests(
             "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
-        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
+        tests(
+            "DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "CMachine", "spillway",
+            "send-files-example"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

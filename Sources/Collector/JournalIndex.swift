@@ -41,7 +41,7 @@ struct JournalIndex {
     ///
     /// - Parameter extent: how much of it counts.
     init(_ name: String, extent: UInt64, in directory: DirectoryHandle) throws(SystemError) {
-        var sections = SectionMaps()
+        var sections = InterfaceUnion()
         var batches: [Placed] = []
         report = try CacheScan.run(name, in: directory, limit: extent) { batch, description in
             let trailer = batch.check.trailer
@@ -55,49 +55,5 @@ struct JournalIndex {
         batches.sort(by: Placed.precedes)
         self.batches = batches
         (maps, interfaces, statistics) = (sections.simplified, sections.interfaces, sections.statistics)
-    }
-}
-
-/// Puts the interface lists of several runs together into one.
-private struct SectionMaps {
-    var interfaces: [[UInt8]] = []
-    private var numbers: [[UInt8]: UInt32] = [:]
-    private var maps: [[UInt32]] = []
-    private var places: [RunIdentity: UInt32] = [:]
-    private var seen: [RunIdentity: UInt64] = [:]
-    var statistics: [RunIdentity: [UInt32: [UInt8]]] = [:]
-
-    /// The number of a run's map, extended to what its section says now.
-    mutating func map(for description: RunDescription) -> UInt32 {
-        note(description)
-        return places[description.run]!
-    }
-
-    mutating func note(_ description: RunDescription) {
-        let place = places[description.run] ?? UInt32(maps.count)
-        if place == maps.count {
-            places[description.run] = place
-            maps.append([])
-        }
-        let known = maps[Int(place)].count
-        // A section of the same run that begins anew may say less than one before; ids mean the same in both.
-        for block in description.interfaces.dropFirst(known) {
-            let number = numbers[block] ?? UInt32(interfaces.count)
-            if number == interfaces.count {
-                numbers[block] = number
-                interfaces.append(block)
-            }
-            maps[Int(place)].append(number)
-        }
-        guard seen[description.run] != description.statisticsCount else { return }
-        seen[description.run] = description.statisticsCount
-        for (interface, entry) in description.statistics where Int(interface) < maps[Int(place)].count {
-            statistics[description.run, default: [:]][maps[Int(place)][Int(interface)]] = entry.block
-        }
-    }
-
-    /// Maps that change nothing are empty.
-    var simplified: [[UInt32]] {
-        maps.map { map in map.enumerated().allSatisfy { $0.offset == Int($0.element) } ? [] : map }
     }
 }

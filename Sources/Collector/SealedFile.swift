@@ -76,7 +76,7 @@ struct Sealing {
         let packets = try write(index, extent: intent.extent, into: &output)
         let file = FinishedFile(
             name: intent.target, packets: packets, bytes: output.position, damagedPlaces: index.report.damagedPlaces)
-        try output.finish()
+        try output.finish(complete: .sealSorted, synced: .sealSynced)
         return try name(file, &intent, base: base)
     }
 

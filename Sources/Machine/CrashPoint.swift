@@ -19,6 +19,9 @@ public enum CrashPoint: Int32, CaseIterable, Sendable {
     case cacheRemoved
     // Acknowledgement.
     case acknowledgementQueued
+    // Repair and export of a cache.
+    case repairWritten, repairSetAside, repairReplaced, repairRenamed
+    case exportCreated, exportRunWritten, exportComplete, exportSynced, exportRenamed
 
     /// The name in `SPILLWAY_CRASH_AT`.
     public var name: String { "\(self)" }

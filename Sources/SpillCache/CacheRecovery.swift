@@ -34,5 +34,8 @@ extension CacheFileWriter {
             self.report = report
             self.writer = writer
         }
+
+        /// The writer, taken out.
+        public consuming func take() -> CacheFileWriter? { writer }
     }
 }

@@ -12,6 +12,8 @@ public struct CacheScanReport: Sendable {
     public var damagedPlaces = 0
     /// Bytes of these places.
     public var damagedBytes: UInt64 = 0
+    /// The first of these places.
+    public var damage: [CacheDamage] = []
     /// Bytes behind the last good block that are only the beginning of one.
     public var tornBytes: UInt64 = 0
     /// Where the last good block before the footer ends.
@@ -204,8 +206,7 @@ public struct CacheScan {
         var place = start
         while place + 8 <= size {
             if let begin = try goodBlock(closedAt: place, after: start) {
-                report.damagedPlaces += 1
-                report.damagedBytes += begin - start
+                try noteDamage(from: start, to: begin)
                 (position, unchecked) = (begin, begin)
                 return false
             }
@@ -215,10 +216,22 @@ public struct CacheScan {
         if isShort {
             report.tornBytes = size - start
         } else {
-            report.damagedPlaces += 1
-            report.damagedBytes += size - start
+            try noteDamage(from: start, to: size)
         }
         return true
+    }
+
+    private mutating func noteDamage(from start: UInt64, to end: UInt64) throws(SystemError) {
+        report.damagedPlaces += 1
+        report.damagedBytes += end - start
+        guard report.damage.count < CacheDamage.limit else { return }
+        let kind: CacheDamage.Kind =
+            switch try window.word(at: start) {
+            case BlockType.enhancedPacket: .batch
+            case BlockType.cacheFooter: .footer
+            default: .blocks
+            }
+        report.damage.append(CacheDamage(at: start, byteCount: end - start, kind))
     }
 
     /// Where the good thing begins whose last block is at `place`: a batch, blocks with their check, or the footer.

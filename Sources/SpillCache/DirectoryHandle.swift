@@ -50,6 +50,29 @@ public final class DirectoryHandle: Sendable {
         return unsafe fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0
     }
 
+    /// The length of a file.
+    public func size(of name: String) throws(SystemError) -> UInt64 {
+        var status = stat()
+        guard unsafe fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+            throw SystemError("stat", "\(path)/\(name)")
+        }
+        return UInt64(status.st_size)
+    }
+
+    /// Gives a file a second name in another directory of the same file system; EEXIST if something has that name.
+    public func link(_ name: String, to other: String, in directory: DirectoryHandle) throws(SystemError) {
+        guard unsafe linkat(descriptor, name, directory.descriptor, other, 0) == 0 else {
+            throw SystemError("link", "\(directory.path)/\(other)")
+        }
+    }
+
+    /// Gives a file another name in another directory, replacing what has it.
+    public func rename(_ name: String, to other: String, in directory: DirectoryHandle) throws(SystemError) {
+        guard unsafe renameat(descriptor, name, directory.descriptor, other) == 0 else {
+            throw SystemError("rename", "\(directory.path)/\(other)")
+        }
+    }
+
     /// Removes a file; one that is not there is fine.
     public func remove(_ name: String) throws(SystemError) {
         guard unsafe unlinkat(descriptor, name, 0) == 0 || errno == ENOENT else {

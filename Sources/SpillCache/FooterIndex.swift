@@ -60,6 +60,15 @@ public struct BatchTimes: Equatable, Sendable {
         isEmpty = false
     }
 
+    /// Adds the times of some other batches, at least one.
+    public mutating func add(_ other: BatchTimes) {
+        leastTime = isEmpty ? other.leastTime : min(leastTime, other.leastTime)
+        greatestTime = max(greatestTime, other.greatestTime)
+        firstArrival = isEmpty ? other.firstArrival : min(firstArrival, other.firstArrival)
+        lastArrival = max(lastArrival, other.lastArrival)
+        isEmpty = false
+    }
+
     func append(to out: inout BlockBuilder) {
         for value in [leastTime, greatestTime, firstArrival, lastArrival] { out.append(value) }
     }

@@ -3,6 +3,9 @@ import Relay
 
 /// Why the program ends early: the exit code and a line for people.
 struct Failure: Error {
+    /// The program's own exit codes; the argument parser has a type of the same name.
+    typealias Code = ExitCode
+
     let code: Int32
     let message: String
 

@@ -42,14 +42,7 @@ extension RelayOptions {
         case .files(let paths): inputs = paths.map(Input.file)
         }
         name = options.name
-        destinations = options.destinations.map { destination in
-            var made = Destination(
-                address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
-                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init),
-                share: destination.share ?? 1)
-            made.takesBacklog = destination.backlog == .all
-            return made
-        }
+        destinations = options.destinations.map(Destination.init)
         listeners = options.listeners.map { listener in
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
@@ -111,6 +104,17 @@ extension RelayOptions {
         batch = BatchLimits(
             bytes: options.batchSize ?? batch.bytes, packets: options.batchPackets ?? batch.packets,
             time: options.batchTime ?? batch.time)
+    }
+}
+
+extension RelayOptions.Destination {
+    /// A destination as it was written.
+    init(_ destination: Options.Destination) {
+        self.init(
+            address: destination.address.map(HostPort.init), name: destination.name,
+            wire: RelayOptions.Wire(destination.wire), order: destination.order.map(RelayOptions.Order.init),
+            ack: destination.ack.map(RelayOptions.Acknowledgement.init), share: destination.share ?? 1)
+        takesBacklog = destination.backlog == .all
     }
 }
 

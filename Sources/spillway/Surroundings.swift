@@ -47,6 +47,17 @@ enum Surroundings {
         return one.st_dev == other.st_dev && one.st_ino == other.st_ino
     }
 
+    /// Why a path cannot be read from; nil if it can.
+    static func reasonNotToRead(_ path: String) -> SystemError? {
+        unsafe access(path, R_OK) == 0 ? nil : SystemError("open", path)
+    }
+
+    /// Whether a path leads to a directory.
+    static func isDirectory(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
     /// The host's name.
     static var hostName: String {
         var bytes = [UInt8](repeating: 0, count: 256)

@@ -19,6 +19,8 @@
 #define SPILLWAY_XDP_NO_LOCKS
 #endif
 
+#include "transmit.h"
+
 // ---- the program -------------------------------------------------------------------------------------------------
 
 /// What to load.

@@ -1,14 +1,21 @@
-internal import Pcapng
-internal import SpillCache
+public import Pcapng
 
 /// The Interface Statistics Blocks at the end of a finished file, one for each interface.
 ///
 /// Received and dropped are what the sensor said last, which is counted from the start of its run; if several runs have the
 /// interface, their sum. Delivered (isb_usrdeliv) are the packets of this very file.
-struct FileStatistics {
-    let blocks: [[UInt8]]
+public struct FileStatistics {
+    /// The blocks, in the order of the interfaces.
+    public let blocks: [[UInt8]]
 
-    init(_ known: [RunIdentity: [UInt32: [UInt8]]], packets: [UInt64], first: UInt64, last: UInt64) {
+    /// Puts together what is known of each interface.
+    ///
+    /// - Parameters:
+    ///   - known: the latest statistics block by run, and by interface of the file.
+    ///   - packets: packets in the file, by interface of the file.
+    ///   - first: when counting began, unless a block says earlier; nanoseconds since 1970 UTC.
+    ///   - last: when it ended, unless a block says later.
+    public init(_ known: [RunIdentity: [UInt32: [UInt8]]], packets: [UInt64], first: UInt64, last: UInt64) {
         blocks = packets.enumerated().map { place, count in
             var sums: [UInt16: UInt64] = [:]
             var (start, end) = (first, last)

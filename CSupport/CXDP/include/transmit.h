@@ -1,0 +1,33 @@
+// Putting frames on a wire: AF_XDP sockets that only send, and packet sockets.
+#ifndef SPILLWAY_CXDP_TRANSMIT_H
+#define SPILLWAY_CXDP_TRANSMIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef SPILLWAY_XDP_NO_LOCKS
+#define SPILLWAY_XDP_NO_LOCKS
+#endif
+
+/// Registers memory for frames of `chunk` bytes, and the sizes of the completion and the transmit ring of a socket that
+/// receives nothing. 0, or an errno.
+int spillway_transmit_set_up(int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t entries);
+
+/// Maps the completion ring or the transmit ring; NULL on failure (errno).
+void *spillway_transmit_map_ring(int socket, size_t length, _Bool is_completion);
+
+/// Has the kernel send what is in the transmit ring (sendto(2)). 0, or -errno: EAGAIN and ENOBUFS say later, EBUSY that the driver
+/// threw one frame away.
+SPILLWAY_XDP_NO_LOCKS int spillway_transmit_kick(int socket);
+
+/// A packet socket that receives nothing and sends whole frames out of an interface. The socket, or -errno.
+int spillway_transmit_packet_socket(int interface);
+
+/// Sends frames that lie at `memory + addresses[n]` by sendmmsg(2), at most 64. How many, or -errno.
+SPILLWAY_XDP_NO_LOCKS int spillway_transmit_packets(
+    int socket, const void *memory, const uint64_t *addresses, const uint32_t *lengths, uint32_t count);
+
+/// Has the kernel wake this thread as exactly as it can (PR_SET_TIMERSLACK, 1 ns instead of 50 us).
+void spillway_transmit_be_punctual(void);
+
+#endif
