@@ -30,6 +30,7 @@ let package = Package(
     products: [
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
+        .library(name: "Distribution", targets: ["Distribution"]),
         // For the packages Benchmarks and Fuzz.
         .library(
             name: "SpillwayParts",
@@ -50,6 +51,8 @@ let package = Package(
         .target(name: "CSending", path: "CSupport/CSending"),
         .target(name: "CLLHTTP", path: "CSupport/CLLHTTP", cSettings: [.headerSearchPath(".")]),
         .target(name: "CFileService", path: "CSupport/CFileService"),
+        .target(name: "CHashing", path: "CSupport/CHashing"),
+        .target(name: "CDistribution", path: "CSupport/CDistribution"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -77,7 +80,8 @@ let package = Package(
         module("SpillCache", "CMachine", "Fragments", "Machine", "Pcapng"),
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Admission"),
-        module("Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool"),
+        module(
+            "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
         module("Telemetry", "CMachine", "Machine"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
@@ -85,20 +89,24 @@ let package = Package(
             "Capture", "SpillCache", "Sending", "Telemetry", "Sealing",
             .product(name: "Crypto", package: "swift-crypto")),
         module(
+            "Distribution", "CMachine", "CSending", "CHashing", "CDistribution", "Fragments", "Machine", "Sending",
+            "Telemetry", "Tokens"),
+        module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
-            "Egress", "Telemetry", "FileService"),
+            "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
         module(
             "Replay", "CMachine", "CXDP", "Capture", "Fragments", "Machine", "Pcapng", "Sending", "SpillCache",
             "Telemetry", "Tokens", "Transfer"),
-        module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
+        module("FileSystem", "CFuse", "CMachine", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "FileService", "FileSystem", "Generator", "Machine", "Options", "Pcapng", "Reassembly",
-                "Relay", "Replay", "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry", "Tokens",
+                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options", "Pcapng",
+                "Reassembly", "Relay", "Replay", "Sealing", "SegmentPool", "Sending", "SpillCache", "Telemetry",
+                "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -130,6 +138,7 @@ let package = Package(
         tests(
             "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
+        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
@@ -142,7 +151,8 @@ let package = Package(
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
         "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
-        "SegmentPool", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests",
+        "SegmentPoolTests", "SendingTests",
         "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }

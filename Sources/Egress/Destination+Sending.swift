@@ -2,6 +2,7 @@ internal import CMachine
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import SpillCache
 internal import Transfer
 
 /// The path of a batch into a socket: chosen newest first, written from the segment, settled when acknowledged.
@@ -14,8 +15,16 @@ extension Destination {
         var finished = 0
         var writes = 0
         while isWritable, !isBroken, carries, writes < 4 {
+            if isReplaying {
+                finished += continueReplay(now: now)
+                writes += 1
+                continue
+            }
             choose(&index, stream, now: now)
-            guard !pieces.isEmpty else { return finished }
+            if pieces.isEmpty {
+                guard beginReplay(stream, now: now) else { return finished }
+                continue
+            }
             finished += write(&index, now: now)
             writes += 1
         }
@@ -33,14 +42,15 @@ extension Destination {
         if now >= statisticsAt, !isClassic { appendStatistics(stream, now: now) }
         if !gone.isEmpty { appendGone(stream) }
         var bytes = 0
-        // One place is kept for the interfaces that a batch may need described first.
-        while pieces.end < PieceQueue.capacity - 1, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
+        // Two places are kept for interfaces and lanes that a batch may need described first.
+        while pieces.end < PieceQueue.capacity - 2, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
             let batch = unsafe index.pool.batch(reference)
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
             describeInterfaces(stream)
+            describeLanes(stream)
             index.take(slot, reference)
             let note = PieceNote(index.pool, reference, bytes: batch.count)
             unsentPackets -= UInt64(note.packets)
@@ -70,19 +80,27 @@ extension Destination {
             // Where there was a session, its section header came first.
             if !isAgreed { unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count) }
             describeInterfaces(stream)
-            unsafe pieces.append(header: stream.laneBlock.baseAddress!, stream.laneBlock.count)
+            describeLanes(stream)
         }
         isBegun = true
         return true
     }
 
     /// Queues the description of interfaces that appeared since the last time, before any batch that refers to them.
-    @_noLocks private mutating func describeInterfaces(_ stream: StreamContext) {
+    @_noLocks mutating func describeInterfaces(_ stream: StreamContext) {
         let known = stream.interfaces.count
         guard !isClassic, described < known else { return }
         let blocks = unsafe stream.interfaces.descriptions(from: described, to: known)
         unsafe pieces.append(header: blocks.baseAddress!, blocks.count)
         described = known
+    }
+
+    /// Queues what lanes are for that appeared since the last time.
+    @_noLocks private mutating func describeLanes(_ stream: StreamContext) {
+        guard !isClassic, toldLanes < stream.lanes.byteCount else { return }
+        let blocks = unsafe stream.lanes.rest(after: toldLanes)
+        unsafe pieces.append(header: blocks.baseAddress!, blocks.count)
+        toldLanes += blocks.count
     }
 
     @_noLocks private mutating func appendStatistics(_ stream: StreamContext, now: UInt64) {
@@ -191,6 +209,9 @@ extension Destination {
             deliver(entry, &index, utc: utc)
             plainPackets += UInt64(entry.packets)
             plainBytes += UInt64(entry.bytes)
+            if mayGreetLate, !entry.isOrphan {
+                plainDeliveries.append(PlainDeliveries.Entry(entry, age: index.age(of: entry.reference.segment)))
+            }
             settled += 1
         }
         // Only a reader that takes batches is worth coming back to soon; one that closes at once is not.
@@ -201,6 +222,9 @@ extension Destination {
     /// A batch that was in flight has arrived.
     @_noLocks mutating func deliver(_ entry: InFlight, _ index: inout BatchIndex, utc: UInt64) {
         if !entry.isOrphan { index.settle(slot, entry.reference) }
+        if entry.disk.isSomewhere, let disk = unsafe disk {
+            unsafe disk.pointee.catalogue.settle(disk.pointee.claimant, entry.disk, packets: entry.packets)
+        }
         countDelivered(entry.packets, bytes: Int(entry.bytes), arrival: entry.arrival, utc: utc)
         if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
     }
@@ -219,8 +243,12 @@ extension Destination {
     ///   - cause: what is counted where the memory was taken.
     @_noLocks mutating func takeBack(_ index: inout BatchIndex, resends: Bool, orphans cause: Counter) {
         let reason: Counter = isGuest ? .droppedBehind : cause
+        takeBackFromDisk()
         while let entry = inFlight.popFirst() {
-            if entry.isOrphan {
+            if entry.disk.isSomewhere {
+                putBack(entry.disk)
+                if resends { counters.add(.resent, UInt64(entry.packets)) }
+            } else if entry.isOrphan {
                 counters.add(reason, UInt64(entry.packets))
             } else {
                 index.putBack(slot, entry.reference)
@@ -230,14 +258,17 @@ extension Destination {
         }
         while let note = pieces.popLast() {
             guard note.isBatch else { continue }
-            if note.isOrphan {
+            if note.disk.isSomewhere {
+                putBack(note.disk)
+            } else if note.isOrphan {
                 counters.add(reason, UInt64(note.packets))
             } else {
                 index.putBack(slot, note.reference)
                 unsentPackets += UInt64(note.packets)
             }
         }
-        (written, acknowledged, isBegun, described, isEnded) = (0, 0, false, 0, false)
+        (written, acknowledged, isBegun, described, toldLanes, isEnded) = (0, 0, false, 0, 0, false)
+        plainDeliveries.clear()
         (isWritable, isBroken) = (false, false)
         (greeting, mayGreetLate, plainPackets, plainBytes) = (.plain, false, 0, 0)
         inbox.clear()
@@ -261,7 +292,7 @@ extension Destination {
         }
     }
 
-    @_noLocks private mutating func moveToScratch(_ place: Int) {
+    @_noLocks mutating func moveToScratch(_ place: Int) {
         unsafe spillway_copy(scratch.base, pieces.vectors[place].iov_base, pieces.vectors[place].iov_len)
         unsafe pieces.vectors[place].iov_base = scratch.base
     }

@@ -1,5 +1,6 @@
 internal import Machine
 internal import SegmentPool
+internal import SpillCache
 
 /// The life of a connection.
 enum LinkState: UInt8 {
@@ -18,18 +19,23 @@ enum LinkState: UInt8 {
 /// One destination, or one reader of a listener: its connection and what is on its way there.
 ///
 /// Owned by the egress thread. It lies in fixed memory and is changed in place.
-struct Destination: ~Copyable {
+@safe struct Destination: ~Copyable {
+    // Safe because what its pointer leads to lives as long as the process and belongs to the same thread.
     /// Its slot in the batch index.
     let slot: Int
     /// Its plan's place; several readers of one listener share a plan and its counters.
-    let plan: Int
-    let counters: Counters
-    let isClassic: Bool
-    let nanoseconds: Bool
-    let newestFirst: Bool
+    var plan: Int
+    var counters: Counters
+    private(set) var isClassic = false
+    private(set) var nanoseconds = false
+    var newestFirst: Bool
     let isGuest: Bool
-    let policy: AckPolicy
+    var policy: AckPolicy
     var holds: Bool
+    /// What it is owed on disk, if that may wait for it there.
+    let disk: UnsafeMutablePointer<DiskSource>?
+    /// The batch in hand waits for the disk, not for the socket.
+    var isLoading = false
     var state = LinkState.vacant
     var descriptor: Int32 = -1
     /// The kernel would take more bytes.
@@ -44,6 +50,8 @@ struct Destination: ~Copyable {
     /// Whether the stream's beginning was queued, and how many interfaces it has described.
     var isBegun = false
     var described = 0
+    /// Bytes of lane blocks it has told.
+    var toldLanes = 0
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion
@@ -60,6 +68,7 @@ struct Destination: ~Copyable {
     /// Delivered on the present plain connection, for a greeting that comes late.
     var plainPackets: UInt64 = 0
     var plainBytes: UInt64 = 0
+    var plainDeliveries: PlainDeliveries
     /// The lane of its share; 0 where it gets everything.
     var lane: UInt16 = 0
     /// Since when it is down, where that matters; 0 while it is up.
@@ -80,7 +89,10 @@ struct Destination: ~Copyable {
     var isEnded = false
     var ages = Ages()
 
-    init(slot: Int, plan: Int, _ what: DestinationPlan, counters: Counters, limits: EgressLimits) throws(SystemError) {
+    init(
+        slot: Int, plan: Int, _ what: DestinationPlan, counters: Counters, limits: EgressLimits,
+        disk: UnsafeMutablePointer<DiskSource>?
+    ) throws(SystemError) {
         // Every allocation first: a noncopyable value is made whole or not at all.
         let pieces = try PieceQueue()
         let inFlight = try InFlightQueue(capacity: limits.inFlightBatches)
@@ -89,11 +101,9 @@ struct Destination: ~Copyable {
         let listens = if case .none = what.ack { false } else { true }
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
+        let plainDeliveries = try PlainDeliveries(remembers: listens)
+        unsafe self.disk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
-        switch what.wire {
-        case .pcapng: (isClassic, nanoseconds) = (false, false)
-        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
-        }
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
         holds = what.holds
@@ -102,7 +112,17 @@ struct Destination: ~Copyable {
         self.inFlight = inFlight
         self.inbox = inbox
         self.gone = gone
+        self.plainDeliveries = plainDeliveries
         (self.scratch, self.control) = (scratch, control)
+        setWire(what.wire)
+    }
+
+    /// What its stream looks like.
+    mutating func setWire(_ wire: Wire) {
+        switch wire {
+        case .pcapng: (isClassic, nanoseconds) = (false, false)
+        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
+        }
     }
 
     /// Batches may be sent now.
@@ -119,7 +139,25 @@ struct Destination: ~Copyable {
     var isAgreed: Bool { @_noLocks get { if case .agreed = greeting { true } else { false } } }
 
     /// Nothing is chosen or in flight.
-    var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty } }
+    var isQuiet: Bool { @_noLocks get { pieces.isEmpty && inFlight.isEmpty && !isReplaying } }
+
+    /// A batch from disk is in hand.
+    var isReplaying: Bool {
+        @_noLocks get { if let disk = unsafe disk { unsafe disk.pointee.isSending } else { false } }
+    }
+
+    /// There is nothing left that it was not sent: in memory, on the way to disk, or to be sent from disk in this run.
+    @_noLocks func isDrained(_ index: borrowing BatchIndex) -> Bool {
+        guard unsentPackets == 0, index.isDrained(slot) else { return false }
+        guard let disk = unsafe disk else { return true }
+        return unsafe disk.pointee.isDrained
+    }
+
+    /// Packets it is owed that are only on disk.
+    var packetsOnDisk: UInt64 {
+        guard let disk = unsafe disk else { return 0 }
+        return unsafe disk.pointee.catalogue.owedPackets(disk.pointee.claimant)
+    }
 
     /// All bytes of the connection are acknowledged, those that are no batches included.
     var isAcknowledged: Bool { @_noLocks get { acknowledged == written } }

@@ -2,6 +2,7 @@ internal import Glibc
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import SpillCache
 
 /// Control work between turns: timers, broken connections, statistics, and how a run ends.
 extension Egress {
@@ -26,13 +27,15 @@ extension Egress {
                 unsafe connections[place].ages.sample(utc: now &+ utcOffset)
             }
         }
+        makeChanges(now: now)
         tendShares(now: now)
+        tendCache(now: now)
         publish()
         return isOver(now: now)
     }
 
     private var hasTakenInAll: Bool {
-        (0..<workers).allSatisfy { index.hasTakenInAll(worker: $0) }
+        (0..<writers).allSatisfy { index.hasTakenInAll(worker: $0) }
     }
 
     private mutating func tend(_ place: Int, now: UInt64) {
@@ -51,13 +54,16 @@ extension Egress {
             connect(place, now: now)
         case .up where unsafe !destination.pointee.carries: tendGreeting(place, now: now)
         case .up where stream.inputEnded: finish(place, now: now)
-        case .up where unsafe destination.pointee.isSilent(now): retry(place, now: now, because: nil)
+        case .up where unsafe destination.pointee.isSilent(now, setup.limits.silenceTime):
+            retry(place, now: now, because: nil)
         case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
             unsafe destination.pointee.state = .finished
         default: break
         }
         if unsafe destination.pointee.state == .finished { closeSocket(place) }
-        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged && index.isDrained(slot) {
+        if unsafe destination.pointee.isQuiet && destination.pointee.isAcknowledged
+            && destination.pointee.isDrained(index)
+        {
             unsafe destination.pointee.lastProgress = max(destination.pointee.lastProgress, owesNothing(place, now))
         } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
             stalled |= 1 << UInt64(slot)
@@ -72,7 +78,7 @@ extension Egress {
     /// Everything is sent: the last statistics, then our side is shut down, then the peer may close.
     private mutating func finish(_ place: Int, now: UInt64) {
         let destination = unsafe connections + place
-        guard unsafe index.isDrained(destination.pointee.slot), unsafe destination.pointee.pieces.isEmpty else {
+        guard unsafe destination.pointee.isDrained(index), unsafe destination.pointee.pieces.isEmpty else {
             return
         }
         // END says that all is acknowledged.
@@ -138,7 +144,11 @@ extension Egress {
             unsafe destination.pointee.takeBack(&index, resends: false, orphans: reason)
             let lost = unsafe giveUpUnsent(destination.pointee.slot)
             unsafe destination.pointee.unsentPackets -= lost
-            unsafe destination.pointee.counters.add(destination.pointee.isGuest ? .droppedBehind : reason, lost)
+            // What is still on its way to disk is lost as well.
+            let rest = unsafe destination.pointee.unsentPackets
+            unsafe destination.pointee.unsentPackets = 0
+            unsafe destination.pointee.counters.add(
+                destination.pointee.isGuest ? .droppedBehind : reason, lost + rest)
             closeSocket(place)
         }
         for place in 0..<fileCount where unsafe !files[place].isFinished {
@@ -182,44 +192,55 @@ extension Egress {
     /// Publishes the counters of every plan; several readers of one listener add up in one set.
     func publish() {
         for number in setup.plans.indices {
-            var memory: UInt64 = 0
+            var (memory, disk): (UInt64, UInt64) = (0, 0)
             for place in 0..<connectionCount where unsafe connections[place].plan == number {
                 unsafe memory += connections[place].packetsInMemory
+                unsafe disk += connections[place].packetsOnDisk
             }
             for place in 0..<fileCount where unsafe files[place].plan == number {
                 unsafe memory += files[place].unsentPackets + files[place].outstandingPackets
             }
             setup.counters[number].set(.inMemory, memory)
+            setup.counters[number].set(.onDisk, disk)
             setup.counters[number].publish()
         }
     }
 
     func outcomes() -> [DestinationOutcome] {
-        setup.plans.indices.map { number in
-            // What is no connection is always there.
-            let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
-            var outcome = DestinationOutcome(
-                plan: number, wasUp: !isConnection, information: (nil, nil), live: (nil, nil), fileFailure: 0)
-            for place in 0..<connectionCount where unsafe connections[place].plan == number {
-                let ages = unsafe connections[place].ages
-                outcome.wasUp = unsafe outcome.wasUp || connections[place].wasUp
-                guard ages.live.quantile(0.5) != nil else { continue }
-                outcome.information = (ages.information.quantile(0.5), ages.information.quantile(0.99))
-                outcome.live = (ages.live.quantile(0.5), ages.live.quantile(0.99))
+        let removed = Set(remembered.map(\.plan))
+        return remembered
+            + setup.plans.indices.filter { !removed.contains($0) }.map { number in
+                // What is no connection is always there.
+                let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
+                var outcome = DestinationOutcome(
+                    plan: number, wasUp: !isConnection, information: (nil, nil), live: (nil, nil), fileFailure: 0)
+                for place in 0..<connectionCount where unsafe connections[place].plan == number {
+                    let own = unsafe connections[place].outcome
+                    outcome.wasUp = outcome.wasUp || own.wasUp
+                    guard own.live.0 != nil else { continue }
+                    (outcome.information, outcome.live) = (own.information, own.live)
+                }
+                for place in 0..<fileCount where unsafe files[place].plan == number {
+                    outcome.fileFailure = unsafe files[place].failure
+                }
+                return outcome
             }
-            for place in 0..<fileCount where unsafe files[place].plan == number {
-                outcome.fileFailure = unsafe files[place].failure
-            }
-            return outcome
-        }
     }
 }
 
 extension Destination {
+    /// What became of it.
+    var outcome: DestinationOutcome {
+        DestinationOutcome(
+            plan: plan, wasUp: wasUp, information: (ages.information.quantile(0.5), ages.information.quantile(0.99)),
+            live: (ages.live.quantile(0.5), ages.live.quantile(0.99)), fileFailure: 0)
+    }
+
     /// Packets owed that are in memory: unsent, in hand, or in the socket.
     var packetsInMemory: UInt64 {
-        var packets = unsentPackets + inFlight.packets
-        for place in pieces.first..<pieces.end where unsafe pieces.notes[place].isBatch {
+        var packets = unsentPackets + inFlight.packets - inFlight.diskPackets
+        for place in pieces.first..<pieces.end
+        where unsafe pieces.notes[place].isBatch && !pieces.notes[place].disk.isSomewhere {
             packets += UInt64(unsafe pieces.notes[place].packets)
         }
         return packets
@@ -230,13 +251,13 @@ extension Destination {
         switch state {
         case .vacant, .finished: false
         case .up, .closing: true
-        case .waiting, .connecting: !isQuiet || !index.isDrained(slot)
+        case .waiting, .connecting: !isQuiet || !isDrained(index)
         }
     }
 
     /// Whether connecting makes sense: while there is input, or something is owed.
     func isWanted(_ stream: StreamContext, _ index: borrowing BatchIndex) -> Bool {
-        !stream.inputEnded || !index.isDrained(slot) || isUntried
+        !stream.inputEnded || !isDrained(index) || isUntried
     }
 
     /// Whether a destination's first connection attempt is still to be made or under way. It is waited for even when

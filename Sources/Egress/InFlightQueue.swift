@@ -1,5 +1,6 @@
 internal import Machine
 internal import SegmentPool
+internal import SpillCache
 internal import Transfer
 
 /// A batch that is in the socket and not acknowledged.
@@ -18,6 +19,10 @@ struct InFlight: BitwiseCopyable {
     var arrival: UInt64
     /// Its segment was taken away: it can still be delivered, but not sent again.
     var isOrphan: Bool
+    /// Where it lies on disk, if it does: it is owed from there.
+    var disk = DiskPlace.none
+    /// Its run's place among all runs.
+    var run: UInt16 = 0
     /// Acknowledged out of turn; nothing is to be done with it any more.
     var isSettled = false
 
@@ -33,6 +38,18 @@ struct InFlight: BitwiseCopyable {
         isOrphan = note.isOrphan
         bytes = note.bytes
         arrival = note.arrival
+        disk = note.disk
+    }
+
+    /// A batch that was completely sent from disk.
+    @_noLocks init(_ batch: DiskBatch, at place: DiskPlace, run: UInt16 = 0, end: UInt64) {
+        self.end = end
+        reference = BatchReference(segment: .max, ordinal: 0)
+        (number, worker, lane) = (batch.number, batch.worker, batch.lane)
+        (packets, bytes, arrival) = (batch.packets, batch.bytes, batch.arrival)
+        (cut, isOrphan) = (0, true)
+        disk = place
+        self.run = run
     }
 }
 
@@ -47,6 +64,8 @@ struct InFlight: BitwiseCopyable {
     private var tail: UInt64 = 0
     private(set) var packets: UInt64 = 0
     private(set) var bytes: UInt64 = 0
+    /// Packets that are owed from disk.
+    private(set) var diskPackets: UInt64 = 0
     /// Entries that are not settled.
     private(set) var count = 0
 
@@ -67,6 +86,7 @@ struct InFlight: BitwiseCopyable {
         count += 1
         packets += UInt64(entry.packets)
         bytes += UInt64(entry.bytes)
+        if entry.disk.isSomewhere { diskPackets += UInt64(entry.packets) }
     }
 
     /// The oldest, if it ends at or before this position.
@@ -89,6 +109,7 @@ struct InFlight: BitwiseCopyable {
         count -= 1
         packets -= UInt64(entry.packets)
         bytes -= UInt64(entry.bytes)
+        if entry.disk.isSomewhere { diskPackets -= UInt64(entry.packets) }
     }
 
     // ---- acknowledgement in any order ----------------------------------------------------------------------------
@@ -129,6 +150,37 @@ struct InFlight: BitwiseCopyable {
             source &+= 1
         }
         tail = target
+    }
+
+    /// Adds the batches of a segment that are only in memory to a set of its ordinals.
+    @_noLocks func addOrdinals(of segment: UInt32, to words: UnsafeMutablePointer<UInt64>) {
+        var index = head
+        while index != tail {
+            let entry = unsafe entries[Int(index & mask)]
+            index &+= 1
+            guard !entry.isSettled, !entry.isOrphan, entry.reference.segment == segment else { continue }
+            unsafe words[Int(entry.reference.ordinal >> 6)] |= 1 << UInt64(entry.reference.ordinal & 63)
+        }
+    }
+
+    /// The next entry from `place` on that is one of these batches in memory; from now on it is owed from disk.
+    @_noLocks mutating func moveNext(
+        from place: inout UInt64, _ first: BatchReference, count: UInt32, to start: DiskPlace
+    ) -> InFlight? {
+        while place != tail {
+            let entry = unsafe entries + Int(place & mask)
+            place &+= 1
+            guard unsafe !entry.pointee.isSettled, unsafe !entry.pointee.isOrphan,
+                unsafe entry.pointee.reference.segment == first.segment
+            else { continue }
+            let ordinal = unsafe entry.pointee.reference.ordinal &- first.ordinal
+            guard ordinal < count else { continue }
+            unsafe entry.pointee.isOrphan = true
+            unsafe entry.pointee.disk = DiskPlace(file: start.file, ordinal: start.ordinal + ordinal)
+            diskPackets += UInt64(unsafe entry.pointee.packets)
+            return unsafe entry.pointee
+        }
+        return nil
     }
 
     /// The segment is taken away: its batches in the socket can no longer be sent again.

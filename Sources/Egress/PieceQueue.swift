@@ -1,6 +1,7 @@
 internal import CMachine
 internal import Machine
 internal import SegmentPool
+internal import SpillCache
 
 /// What a piece of the stream is, beside its bytes.
 struct PieceNote: BitwiseCopyable {
@@ -20,6 +21,8 @@ struct PieceNote: BitwiseCopyable {
     var number: UInt64 = 0
     var worker: UInt16 = 0
     var lane: UInt16 = 0
+    /// Where it lies on disk, if it does.
+    var disk = DiskPlace.none
 
     @_noLocks init(_ pool: SegmentPool, _ reference: BatchReference, bytes: Int) {
         isBatch = true

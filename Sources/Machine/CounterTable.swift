@@ -18,8 +18,9 @@
     case unassembledTableFull, unassembledMemoryFull, unassembledCollision, unassembledBusy, unassembledEnd
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
-    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedLateHello
-    case cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedRemoved,
+        droppedLateHello, droppedCacheDamage
+    case spilled, replayed, cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
     /// modules cannot make; a test holds that both agree.
@@ -166,9 +167,17 @@
             .drop(.destination, "unreachable", "Owed only to destinations without progress while another waited")
         case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
         case .droppedLeft: .drop(.destination, "left", "A reader that holds nothing left before it had them")
+        case .droppedRemoved:
+            .drop(.destination, "removed", "Owed to a destination that was taken out of the configuration")
         case .droppedLateHello:
             .drop(
                 .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")
+        case .droppedCacheDamage:
+            .drop(.destination, "cache_damage", "Owed from a cache file that cannot be read or does not check")
+        case .spilled:
+            .count(.destination, "spilled", "spilled_packets", "Owed packets that left memory for the disk")
+        case .replayed:
+            .count(.destination, "replayed", "replayed_packets", "Packets sent to the destination from disk")
         case .cutForProfile:
             .count(.destination, "cut", "destination_cut_packets", "Packets cut to the 65535 bytes of classic pcap")
         case .resent: .count(.destination, "resent", "resent_packets", "Packets sent again after a broken connection")

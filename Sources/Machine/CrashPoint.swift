@@ -15,6 +15,8 @@ public enum CrashPoint: Int32, CaseIterable, Sendable {
     case sealStateWritten, sealCopyWritten, sealJournalRemoved, sealIntentRemoved
     // State files.
     case stateTemporary, stateRenamed
+    // The spill cache.
+    case cacheRemoved
     // Acknowledgement.
     case acknowledgementQueued
     // Repair and export of a cache.

@@ -24,6 +24,11 @@ public enum RunOption: String, CommandOption {
     case fragmentTimeout = "fragment-timeout"
     case fragmentMemory = "fragment-memory"
     case onFull = "on-full"
+    case spill
+    case spillSize = "spill-size"
+    case spillFileSize = "spill-file-size"
+    case memoryAge = "memory-age"
+    case sync, replay
     case drainTimeout = "drain-timeout"
     case serve, metrics, report
 

@@ -35,6 +35,7 @@ public struct RunOptions: Sendable {
     public enum Distribution: String, Sendable, CaseIterable {
         case replicate
         case roundRobin = "round-robin"
+        case flow
     }
 
     /// The rung of the capture ladder.
@@ -58,6 +59,20 @@ public struct RunOptions: Sendable {
     public enum OnFull: String, Sendable, CaseIterable {
         case dropOldest = "drop-oldest"
         case dropNewest = "drop-newest"
+    }
+
+    /// When what is on disk is sent.
+    public enum Replay: String, Sendable, CaseIterable {
+        case idle
+        case eager
+        case off
+    }
+
+    /// What survives a loss of power.
+    public enum Sync: String, Sendable, CaseIterable {
+        case none
+        case interval
+        case batch
     }
 
     /// Whether fragments are put together.
@@ -147,6 +162,16 @@ public struct RunOptions: Sendable {
     public var fragmentMemory: Int?
     /// What is lost when the pool is full.
     public var onFull: OnFull?
+    /// The directory of the spill cache.
+    public var spill: String?
+    /// Bytes of all cache files, and of one.
+    public var spillSize: Int?, spillFileSize: Int?
+    /// Nanoseconds after which what was not sent leaves memory for the cache.
+    public var memoryAge: UInt64?
+    /// What of the cache survives a loss of power.
+    public var sync: Sync?
+    /// When what is on disk is sent.
+    public var replay: Replay?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
     public var drainTimeout: UInt64?
     /// A directory that is served beside the run.
@@ -190,6 +215,12 @@ public struct RunOptions: Sendable {
         fragmentTimeout = try settings.time(.fragmentTimeout, least: 1)
         fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
         onFull = try settings.choice(.onFull)
+        spill = try settings.plainPath(.spill)
+        spillFileSize = try settings.size(.spillFileSize, 1 << 20...1 << 40)
+        spillSize = try settings.size(.spillSize, 4 << 20...1 << 50)
+        memoryAge = try settings.time(.memoryAge, least: 1)
+        sync = try settings.choice(.sync)
+        replay = try settings.choice(.replay)
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         serve = try settings.serving()
         metrics = try settings.address(.metrics)
@@ -226,17 +257,42 @@ public struct RunOptions: Sendable {
                 throw OptionError("\(output.quotation): this file is also read; write to another one")
             }
         }
-        if let how = settings.last(.distribute), distribute == .roundRobin,
-            destinations.allSatisfy({ $0.address == nil })
-        {
-            throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
-        }
+        try checkSharing(settings)
         if let allow = settings.last(.allow), listeners.isEmpty, allow.origin == .commandLine {
             throw OptionError(
                 "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
         }
+        try checkSpill(settings)
         try checkInputKind(settings)
         try checkTap(settings)
+    }
+
+    private func checkSharing(_ settings: Settings) throws(OptionError) {
+        let connections = destinations.filter { $0.address != nil }
+        guard let how = settings.last(.distribute), distribute != .replicate else {
+            if let one = connections.first(where: { $0.share != nil }) {
+                throw OptionError(
+                    "--to \(one.name): share= is for destinations that share; give --distribute round-robin or flow")
+            }
+            return
+        }
+        if let one = connections.first(where: { $0.backlog == .all }) {
+            throw OptionError(
+                "--to \(one.name): backlog=all is for destinations that get everything; leave it out, or \(how.quotation)"
+            )
+        }
+        if connections.isEmpty {
+            throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
+        }
+    }
+
+    /// What is said of a cache that there is not.
+    private func checkSpill(_ settings: Settings) throws(OptionError) {
+        guard spill == nil else { return }
+        for option in [RunOption.spillSize, .spillFileSize, .memoryAge, .sync, .replay] {
+            guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
+            throw OptionError("\(setting.quotation): there is no cache; give --spill DIR, or leave it out")
+        }
     }
 
     /// AF_XDP takes packets from the stack, a packet socket never does.

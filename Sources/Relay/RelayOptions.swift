@@ -22,7 +22,7 @@ public struct HostPort: Sendable, Equatable, CustomStringConvertible {
 }
 
 /// Everything `spillway run` can be told, validated as far as one value alone can be.
-public struct RelayOptions: Sendable {
+public struct RelayOptions: Sendable, Equatable {
     /// Where packets come from: interfaces, or files, never both.
     public enum Input: Sendable, Equatable {
         /// A network interface by name, and the receive queues to capture from; nil for all.
@@ -74,11 +74,17 @@ public struct RelayOptions: Sendable {
         public var order: Order
         /// Whether it is to acknowledge.
         public var ack: Acknowledgement
+        /// How many parts of the whole it gets, where destinations share.
+        public var share: Int
+        /// Whether one that is added to a run is owed what the run still holds.
+        public var takesBacklog = false
 
         /// A destination.
         public init(
-            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil
+            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil,
+            share: Int = 1
         ) {
+            self.share = share
             self.ack = ack ?? (wire == .pcapng ? .auto : .none)
             self.address = address
             self.name = name
@@ -120,6 +126,29 @@ public struct RelayOptions: Sendable {
         case dropNewest = "drop-newest"
     }
 
+    /// When what is on disk is sent.
+    public enum Replay: String, Sendable, CaseIterable { case idle, eager, off }
+
+    /// What of the cache survives a loss of power.
+    public enum Sync: String, Sendable, CaseIterable { case none, interval, batch }
+
+    /// The spill cache.
+    public struct Spill: Sendable, Equatable {
+        /// Where it is.
+        public var directory: String
+        /// Bytes of all files together, and of one.
+        public var bytes = 10 << 30, fileBytes = 256 << 20
+        /// Nanoseconds after which what was not sent leaves memory.
+        public var memoryAge: UInt64 = 5_000_000_000
+        /// What survives a loss of power.
+        public var sync = Sync.interval
+        /// When it is sent.
+        public var replay = Replay.idle
+
+        /// A cache in a directory.
+        public init(directory: String) { self.directory = directory }
+    }
+
     /// The rung of the capture ladder.
     public enum CaptureMode: String, Sendable, CaseIterable {
         /// The best there is.
@@ -152,8 +181,10 @@ public struct RelayOptions: Sendable {
     public var destinations: [Destination] = []
     /// Every `--listen`.
     public var listeners: [Listener] = []
-    /// Each batch goes to one destination that is up, instead of to all.
-    public var sharesBatches = false
+    /// Whether destinations can be added while the run goes on; places are kept for some then.
+    public var canReload = false
+    /// Who gets what.
+    public var distribution = ShareBoard.Rule.everybody
     /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
     public var reassignAfter: UInt64 = 30_000_000_000
     /// Bytes written and not acknowledged, per destination.
@@ -212,6 +243,8 @@ public struct RelayOptions: Sendable {
     }
     /// What was asked for, nil where `memory` decides.
     private(set) var chosenFragmentMemory: Int?
+    /// Where batches go that memory cannot keep.
+    public var spill: Spill?
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.

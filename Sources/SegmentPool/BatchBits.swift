@@ -35,6 +35,15 @@ internal import CMachine
         unsafe top.pointee |= 1 << UInt64(word >> 6)
     }
 
+    /// Adds all members to a flat set, one bit per ordinal.
+    @_noLocks package func formUnion(into words: UnsafeMutablePointer<UInt64>, capacity: Int) {
+        var word = 0
+        while word < (capacity + 63) / 64 {
+            unsafe words[word] |= bottom[word]
+            word += 1
+        }
+    }
+
     @_noLocks package func remove(_ ordinal: UInt32) {
         let word = ordinal >> 6
         unsafe bottom[Int(word)] &= ~(1 << UInt64(ordinal & 63))

@@ -76,19 +76,19 @@ extension BatchIndex {
         let entry = unsafe share(slot, reference.segment)
         bits(slot, reference.segment).insert(reference.ordinal)
         unsafe entry.pointee.unsent += 1
-        if unsafe entry.pointee.unsent == 1 { link(slot, reference.segment) }
+        if unsafe entry.pointee.unsent == 1, !isHidden(slot, reference.segment) { link(slot, reference.segment) }
     }
 
     @_noLocks private mutating func removeUnsent(_ slot: Int, _ reference: BatchReference) {
         let entry = unsafe share(slot, reference.segment)
         bits(slot, reference.segment).remove(reference.ordinal)
         unsafe entry.pointee.unsent -= 1
-        if unsafe entry.pointee.unsent == 0 { unlink(slot, reference.segment) }
+        if unsafe entry.pointee.unsent == 0, !isHidden(slot, reference.segment) { unlink(slot, reference.segment) }
     }
 
     /// Puts a segment into the destination's list at its age. New segments are newest, so the walk is almost always
     /// over before it begins; only what comes back after a broken connection walks.
-    @_noLocks private mutating func link(_ slot: Int, _ segment: UInt32) {
+    @_noLocks mutating func link(_ slot: Int, _ segment: UInt32) {
         let age = unsafe state(segment).pointee.age
         let ends = unsafe list(slot, Int(state(segment).pointee.worker))
         var older = unsafe ends.pointee.newest
@@ -111,7 +111,7 @@ extension BatchIndex {
         }
     }
 
-    @_noLocks private mutating func unlink(_ slot: Int, _ segment: UInt32) {
+    @_noLocks mutating func unlink(_ slot: Int, _ segment: UInt32) {
         let ends = unsafe list(slot, Int(state(segment).pointee.worker))
         let (newer, older) = unsafe (share(slot, segment).pointee.newer, share(slot, segment).pointee.older)
         if newer == noSegment {

@@ -99,8 +99,8 @@ extension BatchIndex {
 
     @_noLocks mutating func freeIfDone(_ segment: UInt32) {
         let entry = unsafe state(segment)
-        guard unsafe entry.pointee.inUse, unsafe entry.pointee.sealed, unsafe entry.pointee.owedHeld == 0,
-            unsafe entry.pointee.owedLoose == 0
+        guard unsafe entry.pointee.inUse, unsafe entry.pointee.sealed, unsafe !entry.pointee.isLent,
+            unsafe entry.pointee.owedHeld == 0, unsafe entry.pointee.owedLoose == 0
         else { return }
         ring.giveBack(segment)
     }
@@ -135,6 +135,7 @@ extension BatchIndex {
     }
 
     @_noLocks private func isLent(_ segment: UInt32) -> Bool {
+        if unsafe state(segment).pointee.isLent { return true }
         var remaining = pinning
         while remaining != 0 {
             let slot = remaining.trailingZeroBitCount
@@ -144,7 +145,7 @@ extension BatchIndex {
         return false
     }
 
-    @_noLocks private func isOwed(_ segment: UInt32, to mask: UInt64) -> Bool {
+    @_noLocks func isOwed(_ segment: UInt32, to mask: UInt64) -> Bool {
         var remaining = mask
         while remaining != 0 {
             let slot = remaining.trailingZeroBitCount

@@ -108,6 +108,8 @@ internal import Synchronization
     var active: UInt64
     var holding: UInt64
     var pinning: UInt64
+    /// Slots whose batches may leave memory for the disk.
+    var spilling: UInt64 = 0
 
     // ---- places --------------------------------------------------------------------------------------------------
 
@@ -143,6 +145,9 @@ internal import Synchronization
         if isGrowing, ring.freeCount < ahead { pool.want(min(ring.available + ahead, pool.count)) }
         return isGrowing
     }
+
+    /// Segments that are in use, of all there can be.
+    public var usedSegments: Int { @_noLocks get { ring.available - ring.freeCount } }
 
     /// Segments nobody uses.
     public var freeSegments: Int { @_noLocks get { ring.freeCount } }

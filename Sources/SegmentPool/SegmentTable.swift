@@ -16,6 +16,8 @@ struct SegmentState: BitwiseCopyable {
     var sealed = false
     /// Batches taken in so far.
     var batches: UInt32 = 0
+    /// Being written to disk: not to be freed, and not offered to those who can be served from there.
+    var isLent = false
     /// Batches still owed, summed over the destinations that hold memory, and over those that do not.
     var owedHeld: UInt32 = 0
     var owedLoose: UInt32 = 0

@@ -175,6 +175,9 @@ public struct CacheFileWriter: ~Copyable, Sendable {
     /// The file's descriptor, for a sync on another thread.
     public var descriptor: Int32 { file.descriptor }
 
+    /// A descriptor of its own to read the file from while it is written; negative (-errno) if it cannot be had.
+    public func openForReading() -> Int32 { directory.openForReading(plan.name.open) }
+
     /// Makes everything appended so far durable.
     public mutating func sync() throws(SystemError) {
         try file.sync()
@@ -187,18 +190,19 @@ public struct CacheFileWriter: ~Copyable, Sendable {
 
     /// Writes the footer, syncs, takes `.open` from the name, syncs the directory.
     ///
+    /// - Parameter durably: whether to sync; without it the process may die, but not the machine.
     /// - Throws: EEXIST if there is a sealed file of this name; the file then stays open under its name.
-    public mutating func seal() throws(SystemError) {
+    public mutating func seal(durably: Bool = true) throws(SystemError) {
         let footer = CacheSummary.footer(
             contents, kind: plan.kind, name: plan.name, window: plan.window, linkType: plan.linkType, at: end)
         try write(UInt64(footer.count)) { (file, end) throws(SystemError) in try file.write(footer, at: end) }
         CrashPoint.cacheFooterWritten.pass()
         // Reserved space behind the end is given back by a cut at the end.
         try file.truncate(to: end + UInt64(footer.count))
-        try file.sync()
+        if durably { try file.sync() }
         try directory.rename(plan.name.open, toNew: plan.name.sealed, in: directory)
         CrashPoint.cacheRenamed.pass()
-        try directory.sync()
+        if durably { try directory.sync() }
     }
 
     /// Gives back the space that was reserved and not used.

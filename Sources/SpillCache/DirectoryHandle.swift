@@ -39,6 +39,11 @@ public final class DirectoryHandle: Sendable {
         return names.sorted()
     }
 
+    /// Opens a file to read and to send from; the descriptor is the caller's. Negative (-errno) if it cannot be had.
+    public func openForReading(_ name: String) -> Int32 {
+        unsafe spillway_open_at(descriptor, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0)
+    }
+
     /// Whether there is something of this name.
     public func contains(_ name: String) -> Bool {
         var status = stat()
@@ -101,15 +106,17 @@ public final class DirectoryHandle: Sendable {
     }
 
     /// Writes a small file whole: to another name, synced, then renamed, then the directory is synced.
+    ///
+    /// - Parameter durably: whether to sync; without it a loss of power may leave the old content, or none that checks.
     public func replace(
-        _ name: String, with bytes: [UInt8], temporary: CrashPoint = .stateTemporary,
+        _ name: String, with bytes: [UInt8], durably: Bool = true, temporary: CrashPoint = .stateTemporary,
         renamed: CrashPoint = .stateRenamed
     ) throws(SystemError) {
         let other = name + ".new"
         do throws(SystemError) {
             let file = try OpenFile(other, in: self, flags: O_WRONLY | O_CREAT | O_TRUNC)
             try file.write(bytes, at: 0)
-            try file.sync()
+            if durably { try file.sync() }
         } catch {
             try? remove(other)
             throw error
@@ -117,7 +124,7 @@ public final class DirectoryHandle: Sendable {
         temporary.pass()
         try rename(other, to: name)
         renamed.pass()
-        try sync()
+        if durably { try sync() }
     }
 
     /// The content of a file, nil if it is not there.

@@ -16,6 +16,8 @@ extension Run {
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
             .batchPackets: memory.batchPackets,
+            .spill: cache.spill, .spillSize: cache.spillSize, .spillFileSize: cache.spillFileSize,
+            .memoryAge: cache.memoryAge, .sync: cache.sync, .replay: cache.replay,
             .reassemble: fragments.reassemble, .overlap: fragments.overlap,
             .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
@@ -44,7 +46,7 @@ extension RelayOptions {
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
-        sharesBatches = options.distribute == .roundRobin
+        distribution = options.distribute.map(ShareBoard.Rule.init) ?? .everybody
         reassignAfter = options.reassignAfter ?? reassignAfter
         ackWindow = options.ackWindow ?? ackWindow
         tokenFile = options.tokenFile
@@ -64,6 +66,7 @@ extension RelayOptions {
         metrics = options.metrics.map(HostPort.init)
         report = options.report
         setMemory(options)
+        setCache(options)
         setFragments(options)
     }
 
@@ -72,6 +75,18 @@ extension RelayOptions {
         overlap = options.overlap.map(OverlapPolicy.init) ?? overlap
         fragmentTimeout = options.fragmentTimeout ?? fragmentTimeout
         if let memory = options.fragmentMemory { fragmentMemory = memory }
+    }
+
+    private mutating func setCache(_ options: RunOptions) {
+        guard let directory = options.spill else { return }
+        var cache = Spill(directory: directory)
+        cache.bytes = options.spillSize ?? cache.bytes
+        // Space is won a file at a time, so that one file must not be all there may be.
+        cache.fileBytes = options.spillFileSize ?? min(cache.fileBytes, max(cache.bytes / 8, 1 << 20))
+        cache.memoryAge = options.memoryAge ?? cache.memoryAge
+        cache.sync = options.sync.map(Sync.init) ?? cache.sync
+        cache.replay = options.replay.map(Replay.init) ?? cache.replay
+        spill = cache
     }
 
     private mutating func setMemory(_ options: RunOptions) {
@@ -95,7 +110,8 @@ extension RelayOptions.Destination {
         self.init(
             address: destination.address.map(HostPort.init), name: destination.name,
             wire: RelayOptions.Wire(destination.wire), order: destination.order.map(RelayOptions.Order.init),
-            ack: destination.ack.map(RelayOptions.Acknowledgement.init))
+            ack: destination.ack.map(RelayOptions.Acknowledgement.init), share: destination.share ?? 1)
+        takesBacklog = destination.backlog == .all
     }
 }
 
@@ -119,6 +135,16 @@ extension RelayOptions.Acknowledgement {
         case .auto: self = .auto
         case .required: self = .required
         case .none: self = .none
+        }
+    }
+}
+
+extension ShareBoard.Rule {
+    init(_ distribution: RunOptions.Distribution) {
+        switch distribution {
+        case .replicate: self = .everybody
+        case .roundRobin: self = .byTurns
+        case .flow: self = .byFlow
         }
     }
 }
@@ -185,6 +211,26 @@ extension RelayOptions.OnFull {
         switch onFull {
         case .dropOldest: self = .dropOldest
         case .dropNewest: self = .dropNewest
+        }
+    }
+}
+
+extension RelayOptions.Sync {
+    init(_ sync: RunOptions.Sync) {
+        switch sync {
+        case .none: self = .none
+        case .interval: self = .interval
+        case .batch: self = .batch
+        }
+    }
+}
+
+extension RelayOptions.Replay {
+    init(_ replay: RunOptions.Replay) {
+        switch replay {
+        case .idle: self = .idle
+        case .eager: self = .eager
+        case .off: self = .off
         }
     }
 }

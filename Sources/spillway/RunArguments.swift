@@ -72,9 +72,11 @@ struct OutputArguments: ParsableArguments {
         help: ArgumentHelp(
             """
             Send to this destination (several allowed): \
-            HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first][,ack=auto|required|none], \
-            or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
-            ack=auto (default) lets a collector acknowledge that greets within 500 ms; required sends to no other.
+            HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first][,ack=auto|required|none]\
+            [,share=S][,backlog=now|all], or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
+            ack=auto (default) lets a collector acknowledge that greets within 500 ms; required sends to no other. \
+            share=2 gets twice as much as share=1 (default), where destinations share. backlog=all: added to a run by \
+            SIGHUP, it also gets what the run still holds.
             """, valueName: "dest"))
     var to: [String] = []
 
@@ -112,14 +114,16 @@ struct OutputArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Who gets what: replicate, everything to each --to (default); round-robin, each batch to one that is up.",
-            valueName: "how"))
+            """
+            Who gets what: replicate, everything to each --to (default); round-robin, each batch to one that is up; \
+            flow, everything between two addresses always to the same one, which it waits for.
+            """, valueName: "how"))
     var distribute: String?
 
     @Option(
         name: .customLong("reassign-after"),
         help: ArgumentHelp(
-            "With round-robin: when the share of a destination that is down goes to others (default: 30s, 0 for never).",
+            "When the share of a destination that is down goes to others, where they share (default: 30s, 0 for never).",
             valueName: "time"))
     var reassignAfter: String?
 
@@ -163,6 +167,43 @@ struct MemoryArguments: ParsableArguments {
         name: .customLong("batch-packets"),
         help: ArgumentHelp("Close a batch at this many packets; 1 is strictly newest first.", valueName: "n"))
     var batchPackets: String?
+}
+
+struct CacheArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Keep in this directory what memory cannot hold until it is delivered, over restarts.", valueName: "dir"))
+    var spill: String?
+
+    @Option(
+        name: .customLong("spill-size"),
+        help: ArgumentHelp("Bytes of all cache files together (default: 10G).", valueName: "size"))
+    var spillSize: String?
+
+    @Option(
+        name: .customLong("spill-file-size"),
+        help: ArgumentHelp(
+            "Seal a cache file at this size (default: 256M, at most an eighth of --spill-size).", valueName: "size"))
+    var spillFileSize: String?
+
+    @Option(
+        name: .customLong("memory-age"),
+        help: ArgumentHelp("Move to disk what was not sent for so long (default: 5s).", valueName: "time"))
+    var memoryAge: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What of the cache is synced: none, interval (once a second), or batch, each write (default: interval).",
+            valueName: "when"))
+    var sync: String?
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            When what is on disk is sent: idle, while memory has nothing for the destination; eager, whichever is newer; \
+            off (default: idle).
+            """, valueName: "when"))
+    var replay: String?
 }
 
 struct FragmentArguments: ParsableArguments {
@@ -230,6 +271,8 @@ struct WatchingArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_MEMORY, ...), the environment over the file.", valueName: "file"))
+                + "(SPILLWAY_MEMORY, ...), the environment over the file. SIGHUP reads it again: destinations come and "
+                + "go by name=, and --ack-window, --reassign-after, --drain-timeout and --allow change.",
+            valueName: "file"))
     var config: String?
 }

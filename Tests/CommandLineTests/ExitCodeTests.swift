@@ -35,11 +35,21 @@ struct ExitCodeTests {
     }
 
     @Test(
+        "64: what is said of a cache that there is not",
+        arguments: [
+            ["--replay", "idle"], ["--sync", "none"], ["--memory-age", "5s"], ["--spill-size", "1G"],
+            ["--spill-file-size", "8M"],
+        ])
+    func withoutCache(arguments: [String]) throws {
+        let result = try spillway(["run", "-r", "a", "--to", "null"] + arguments)
+        expect(result, exits: 64, naming: [arguments.joined(separator: " "), "--spill"])
+    }
+
+    @Test(
         "64: commands and options of later work do not exist",
         arguments: [
             ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
-            ["run", "--spill", "x"], ["run", "--keep", "1h"], ["run", "--admit", "auto"], ["run", "--replay", "idle"],
-            ["run", "--sync", "none"], ["run", "--memory-age", "5s"],
+            ["run", "--keep", "1h"], ["run", "--admit", "auto"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
             ["run", "-r", "a", "--to", "h:1,backlog=all"],

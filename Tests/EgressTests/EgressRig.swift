@@ -265,7 +265,8 @@ final class LedgerWatcher {
                 for (name, counters) in zip(names, counters) {
                     let now = counters.snapshot()
                     let right =
-                        now[.handedOver] &+ now[.delivered] &+ now[.inMemory] &+ now.sum("dropped", scope: .destination)
+                        now[.handedOver] &+ now[.delivered] &+ now[.inMemory] &+ now[.onDisk] &+ now[.expired]
+                        &+ now.sum("dropped", scope: .destination)
                     if now[.carriedIn] &+ now[.assigned] &+ now[.takenOver] != right,
                         state.failures.withLock({ $0.count }) < 10
                     {

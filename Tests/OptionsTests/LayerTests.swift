@@ -71,7 +71,7 @@ struct LayerTests {
             // No option takes this value, so each layer must complain about it, in its own words.
             let wrong = "/\u{1}"
             let other: RunOption = option == .interface ? .read : .interface
-            guard ![.read, .write, .report, .filter, .tokenFile].contains(option) else { continue }
+            guard ![.read, .write, .report, .filter, .tokenFile, .spill].contains(option) else { continue }
             let base: [RunOption: [String]] = option == .interface ? [.to: ["null"]] : [other: ["x"], .to: ["null"]]
             let commandLine = base.filter { $0.key != option }
             let fromEnvironment = #expect(throws: OptionError.self, "\(option)") {
@@ -121,7 +121,7 @@ struct ConfigurationFileTests {
     @Test(
         "An unknown key is named with the file and with the keys there are",
         arguments: [
-            ("memroy: 1G", "memroy"), ("spill: /x", "spill"), ("config: x", "config"), ("Memory: 1G", "Memory"),
+            ("memroy: 1G", "memroy"), ("split: /x", "split"), ("config: x", "config"), ("Memory: 1G", "Memory"),
             ("memory: {size: 1G}", "memory.size"), ("to: {a: b}", "to.a"), ("version: 1", "version"),
             ("read: a\n\"\": b", "site.yaml: : "), ("i: eth0", "i"),
         ])

@@ -114,6 +114,9 @@ SPILLWAY_NO_LOCKS void spillway_event_signal(int descriptor);
 /// Empties an eventfd.
 SPILLWAY_NO_LOCKS void spillway_event_drain(int descriptor);
 
+/// close(2) of a descriptor that nobody waits for.
+SPILLWAY_NO_LOCKS void spillway_close(int descriptor);
+
 /// writev(2) on a non-blocking socket without SIGPIPE (sendmsg with MSG_NOSIGNAL | MSG_DONTWAIT). Bytes, or -errno.
 SPILLWAY_NO_LOCKS long spillway_send_vector(int socket, const struct iovec *vector, int count);
 
@@ -132,6 +135,10 @@ int spillway_rename_new(int from_directory, const char *from, int to_directory, 
 
 /// openat(2), which is variadic: a descriptor, or -errno.
 int spillway_open_at(int directory, const char *path, int flags, unsigned mode);
+
+/// Opens a path that cannot lead out of `directory`, whatever it says: openat2(2) with RESOLVE_BENEATH and
+/// RESOLVE_NO_MAGICLINKS (Linux 5.6), and RESOLVE_NO_SYMLINKS if links are not followed. A descriptor or -errno.
+int spillway_open_beneath(int directory, const char *path, int flags, unsigned mode, int follows_links);
 
 /// Reserves space of a file without changing its size (fallocate with FALLOC_FL_KEEP_SIZE): 0 or -errno.
 int spillway_reserve(int descriptor, long start, long length);

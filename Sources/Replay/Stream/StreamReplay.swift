@@ -54,7 +54,7 @@ public enum StreamReplay {
     private static func run(
         _ job: Job, _ log: @escaping @Sendable (String) -> Void, _ play: @escaping @Sendable (StreamPlayer) -> Void
     ) throws(SystemError) -> StreamReplayReport {
-        var signals = StopSignals()
+        let signals = try StopSignals()
         let began = Clock.monotonic()
         let stop = StopFlag()
         let results = Results(count: job.destinations.count)

@@ -33,7 +33,7 @@ public struct WireReplay: ~Copyable {
     private let limit: UInt64, frameLimit: Int
     private var queue: TransmitQueue
     private var clock: PaceClock
-    private var signals: StopSignals
+    private let signals: StopSignals
     var report = WireReplayReport()
     private var isStopped = false
     private var started: UInt64 = 0, ended: UInt64 = 0
@@ -51,7 +51,11 @@ public struct WireReplay: ~Copyable {
     ) throws(TransmitError) {
         let interface = try OutgoingInterface(job.interface)
         let queue = try interface.queue(job.mode)
-        signals = StopSignals()
+        let signals: StopSignals
+        do throws(SystemError) { signals = try StopSignals() } catch {
+            throw .refused(job.interface, queue.mode, error)
+        }
+        self.signals = signals
         clock = PaceClock(job.pace)
         self.progress = progress
         self.job = job

@@ -1,0 +1,57 @@
+internal import Machine
+internal import SegmentPool
+internal import Sending
+internal import SpillCache
+
+/// What the egress thread needs of a spill cache beside its own end of the way to disk. Control plane.
+struct CacheSide: Sendable {
+    let setup: SpillSetup
+    let catalogue: Catalogue
+    let keeper: CacheKeeper
+    let tools: SendingTools
+    let lineAddress: UInt
+
+    /// The egress thread's end of the way to disk.
+    var line: UnsafeMutablePointer<SpillLine> { unsafe UnsafeMutablePointer(bitPattern: lineAddress)! }
+
+    /// Makes everything and starts the threads; nil without a cache.
+    static func start(_ setup: EgressSetup, wordsPerSet: Int) throws(SystemError) -> CacheSide? {
+        guard let spill = setup.spill else { return nil }
+        let claimants = setup.plans.count(where: \.spills)
+        let catalogue = try Catalogue(claimants: claimants)
+        let keeper = try CacheKeeper(spill.directory, isDurable: spill.sync != .none, log: setup.log)
+        let helpers = try HelperPool().makeClient(wake: setup.wake, capacity: 256)
+        let tools = try SendingTools(helpers: helpers)
+        let jobs = try SPSCRing<SpillJob>(capacity: 64)
+        let results = try SPSCRing<SpillResult>(capacity: 1024)
+        let work = try WakeSignal()
+        let line = UnsafeMutablePointer<SpillLine>.allocate(capacity: 1)
+        unsafe line.initialize(
+            to: try SpillLine(
+                spill, catalogue: catalogue, tools: tools, pool: setup.pool, wordsPerSet: wordsPerSet,
+                jobs: jobs.makeProducer(),
+                results: results.makeConsumer(), work: work))
+        let thread = UnsafeMutablePointer<SpillThread>.allocate(capacity: 1)
+        unsafe thread.initialize(
+            to: SpillThread(
+                spill, pool: setup.pool, run: setup.run, interfaces: setup.interfaces, lanes: setup.laneList,
+                jobs: jobs.makeConsumer(), results: SpillResults(results.makeProducer(), wake: setup.wake), work: work,
+                keeper: keeper))
+        let address = UInt(bitPattern: thread)
+        // Not joined: the process may end before a hanging disk answers.
+        try PinnedThread(name: "spill", cpus: nil) {
+            unsafe UnsafeMutablePointer<SpillThread>(bitPattern: address)!.pointee.run()
+        }.detach()
+        return CacheSide(
+            setup: spill, catalogue: catalogue, keeper: keeper, tools: tools,
+            lineAddress: UInt(bitPattern: line))
+    }
+
+    /// A destination's part in it, in memory that stays.
+    func source(_ claimant: Int, connection: Int) -> UnsafeMutablePointer<DiskSource> {
+        let source = UnsafeMutablePointer<DiskSource>.allocate(capacity: 1)
+        unsafe source.initialize(
+            to: DiskSource(catalogue, claimant: claimant, tools: tools, connection: connection))
+        return unsafe source
+    }
+}

@@ -1,0 +1,125 @@
+internal import Machine
+internal import Sending
+internal import SpillCache
+
+/// What a destination needs to be sent batches from disk: its claim, the batch in hand, and the part of the file that is
+/// in memory. It lies in fixed memory beside its destination.
+struct DiskSource {
+    let catalogue: Catalogue
+    let claimant: Int
+    let tools: SendingTools
+    /// Tells the loop whose result a helper's is.
+    private let ticketBase: UInt64
+    private var tickets: UInt64 = 0
+    /// The batch in hand, and how far it is sent.
+    private(set) var place = DiskPlace.none
+    private(set) var batch = DiskBatch(
+        offset: 0, arrival: 0, number: 0, bytes: 0, packets: 0, worker: 0, lane: 0)
+    var transfer = FileTransfer(descriptor: -1, start: 0, end: 0, ticket: 0)
+    /// The part of the file that is being sent, the one before it, and the one that was sent last.
+    private var current: FileWindow?
+    private var ahead: FileWindow?
+    private var behind: FileWindow?
+
+    /// How much of a file is brought into memory at a time.
+    private static var windowBytes: UInt64 { @_noLocks get { 2 << 20 } }
+
+    init(_ catalogue: Catalogue, claimant: Int, tools: SendingTools, connection: Int) {
+        (self.catalogue, self.claimant, self.tools) = (catalogue, claimant, tools)
+        ticketBase = UInt64(connection) << 32
+    }
+
+    /// A batch is in hand: begun, and not completely sent.
+    var isSending: Bool { @_noLocks get { place.isSomewhere } }
+
+    /// Nothing on disk is left to be sent.
+    var isDrained: Bool { @_noLocks get { !isSending && catalogue.unsentBatches(claimant) == 0 } }
+
+    /// Chooses a batch; false if its part of the file is still on its way into memory.
+    @_noLocks mutating func begin(_ next: DiskPlace, now: UInt64) -> Bool {
+        let batch = catalogue.batch(next)
+        let descriptor = catalogue[file: next.file].descriptor
+        guard descriptor >= 0, bringIn(batch, descriptor, now: now) else { return false }
+        catalogue.take(claimant, next)
+        (place, self.batch) = (next, batch)
+        transfer = FileTransfer(
+            descriptor: descriptor, start: batch.offset, end: batch.end, ticket: nextTicket(),
+            residentSince: current?.readySince ?? now)
+        return true
+    }
+
+    /// The batch in hand is sent, or given back.
+    @_noLocks mutating func end() {
+        transfer.finish(tools: tools)
+        place = .none
+    }
+
+    /// Whether helpers still read this descriptor for it, or a batch of it is in hand.
+    func uses(_ descriptor: Int32) -> Bool {
+        if isSending && transfer.descriptor == descriptor || transfer.isBusy && transfer.descriptor == descriptor {
+            return true
+        }
+        return [current, ahead, behind].contains { $0?.descriptor == descriptor && $0?.isBusy == true }
+    }
+
+    /// Forgets what is in memory of this descriptor, which is going to be closed; nobody must be using it.
+    mutating func forget(_ descriptor: Int32) {
+        if current?.descriptor == descriptor { current = nil }
+        if ahead?.descriptor == descriptor { ahead = nil }
+        if behind?.descriptor == descriptor { behind = nil }
+    }
+
+    // ---- memory --------------------------------------------------------------------------------------------------
+
+    /// Sees to it that the batch is in memory, and that what is likely to come next will be; false while it is not.
+    @_noLocks private mutating func bringIn(_ batch: DiskBatch, _ descriptor: Int32, now: UInt64) -> Bool {
+        if !Self.covers(current, batch, descriptor) {
+            // The one before is still being brought in or let go of: results are told apart by its ticket.
+            if behind?.isBusy == true { return false }
+            current?.release(tools: tools)
+            behind = current
+            if Self.covers(ahead, batch, descriptor) {
+                current = ahead
+                ahead = nil
+            } else {
+                current = window(endingAt: batch.end, descriptor)
+            }
+        }
+        let isReady = current?.prepare(now: now, tools: tools) ?? false
+        if isReady, ahead == nil, let start = current?.start, start > 0 {
+            // A batch may lie across the border, so that the parts overlap by as much as most batches are long.
+            ahead = window(endingAt: start &+ 128 << 10, descriptor)
+            _ = ahead?.prepare(now: now, tools: tools)
+        }
+        return isReady
+    }
+
+    @_noLocks private static func covers(_ window: FileWindow?, _ batch: DiskBatch, _ descriptor: Int32) -> Bool {
+        guard let window else { return false }
+        return window.descriptor == descriptor && window.start <= batch.offset && batch.end <= window.end
+    }
+
+    @_noLocks private mutating func window(endingAt end: UInt64, _ descriptor: Int32) -> FileWindow {
+        let start = end > Self.windowBytes ? end &- Self.windowBytes : 0
+        return FileWindow(descriptor: descriptor, start: start, end: end, ticket: nextTicket())
+    }
+
+    @_noLocks private mutating func nextTicket() -> UInt64 {
+        tickets = (tickets &+ 1) & 0xFFFF_FFFF
+        return ticketBase | tickets
+    }
+
+    /// Takes a helper's result.
+    @_noLocks mutating func take(_ result: HelperClient.Result, now: UInt64) {
+        let ticket = result.ticket
+        if current?.ticket == ticket {
+            current?.take(result, now: now)
+        } else if ahead?.ticket == ticket {
+            ahead?.take(result, now: now)
+        } else if behind?.ticket == ticket {
+            behind?.take(result, now: now)
+        } else if transfer.ticket == ticket {
+            transfer.take(result)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+internal import Machine
+internal import SegmentPool
+internal import SpillCache
+
+/// What leaves memory for the disk: the oldest that nobody was sent, when it has waited for too long or when memory fills up.
+extension Egress {
+    /// Sends segments off to disk; returns how many.
+    @_noLocks mutating func sweep(now: UInt64) -> Int {
+        guard let line = unsafe spill, unsafe now >= line.pointee.nextTry, unsafe !line.pointee.isEnding else {
+            return 0
+        }
+        var started = 0
+        while unsafe line.pointee.hasRoom, let segment = index.oldestToSpill(), isDue(segment, now: now) {
+            let wanted = unsafe line.pointee.freeSet()
+            unsafe index.lend(segment, unsent: wanted)
+            var place = 0
+            while place < connectionCount {
+                if unsafe connections[place].disk != nil {
+                    // What was chosen and not begun can be chosen again elsewhere.
+                    unsafe connections[place].unchoose(&index)
+                    unsafe connections[place].addInFlight(of: segment, to: wanted)
+                }
+                place += 1
+            }
+            unsafe line.pointee.send(segment, batches: index.batchCount(of: segment))
+            started += 1
+        }
+        if started > 0 { unsafe line.pointee.publish() }
+        return started
+    }
+
+    @_noLocks private func isDue(_ segment: UInt32, now: UInt64) -> Bool {
+        guard let line = unsafe spill else { return false }
+        if unsafe line.pointee.sweepsAll { return true }
+        guard hasRoomOnDisk else { return false }
+        let used = unsafe index.usedSegments - line.pointee.underWay
+        if unsafe used > line.pointee.highMark { unsafe line.pointee.isSweeping = true }
+        if unsafe used <= line.pointee.lowMark { unsafe line.pointee.isSweeping = false }
+        if unsafe line.pointee.isSweeping { return true }
+        return unsafe index.lastArrival(inSegment: segment) &+ line.pointee.memoryAge <= now &+ utcOffset
+    }
+
+    /// Whether the cache may grow by what is under way and one segment more.
+    private var hasRoomOnDisk: Bool {
+        @_noLocks get {
+            guard let line = unsafe spill else { return false }
+            let more = unsafe UInt64(line.pointee.underWay + 1) * UInt64(index.pool.segmentBytes)
+            return unsafe line.pointee.catalogue.byteCount + more <= spillBytes
+        }
+    }
+}
+
+extension Destination {
+    /// Adds what is in the socket, or on its way into it, of a segment to a set of its batches.
+    @_noLocks func addInFlight(of segment: UInt32, to words: UnsafeMutablePointer<UInt64>) {
+        unsafe inFlight.addOrdinals(of: segment, to: words)
+        var place = pieces.first
+        while place < pieces.end {
+            let note = unsafe pieces.notes[place]
+            if note.isBatch, !note.isOrphan, note.reference.segment == segment {
+                unsafe words[Int(note.reference.ordinal >> 6)] |= 1 << UInt64(note.reference.ordinal & 63)
+            }
+            place += 1
+        }
+    }
+
+    /// A stretch of batches is on disk: what is in flight of it can be sent again from there.
+    @_noLocks mutating func moveInFlight(
+        from first: BatchReference, count: UInt32, to start: DiskPlace, _ index: inout BatchIndex
+    ) {
+        guard let disk = unsafe disk else { return }
+        let (catalogue, claimant) = unsafe (disk.pointee.catalogue, disk.pointee.claimant)
+        var place = inFlight.searchStart
+        while let entry = inFlight.moveNext(from: &place, first, count: count, to: start) {
+            catalogue.owe(claimant, entry.disk, packets: entry.packets, isUnsent: false)
+            index.settle(slot, entry.reference)
+        }
+        var piece = pieces.first
+        while piece < pieces.end {
+            let note = unsafe pieces.notes[piece]
+            let ordinal = note.reference.ordinal &- first.ordinal
+            if note.isBatch, !note.isOrphan, note.reference.segment == first.segment, ordinal < count {
+                let target = DiskPlace(file: start.file, ordinal: start.ordinal + ordinal)
+                unsafe pieces.notes[piece].disk = target
+                unsafe pieces.notes[piece].isOrphan = true
+                moveToScratch(piece)
+                catalogue.owe(claimant, target, packets: note.packets, isUnsent: false)
+                index.settle(slot, note.reference)
+            }
+            piece += 1
+        }
+    }
+}

@@ -1,0 +1,108 @@
+internal import Machine
+internal import Pcapng
+internal import SegmentPool
+internal import Sending
+internal import SpillCache
+
+/// The egress thread's end of the way to disk: what is under way, and when there is reason to send more.
+@safe struct SpillLine: ~Copyable {
+    // Safe because its memory lives as long as the process, and a set is written only while nobody else has it.
+
+    /// Segments under way at once at most.
+    static var depth: Int { @_noLocks get { 8 } }
+
+    private var jobs: RingProducer<SpillJob>
+    private var results: RingConsumer<SpillResult>
+    private let work: WakeSignal
+    let catalogue: Catalogue
+    let tools: SendingTools
+    /// A set of batches for each segment under way, and which of the sets are free.
+    private let sets: UnsafeMutablePointer<UInt64>
+    private let wordsPerSet: Int
+    private var freeSets: UInt32
+    private var segments: InlineArray<8, UInt32>
+    private(set) var underWay = 0
+    /// Used segments above which memory is swept, and down to which.
+    let highMark: Int, lowMark: Int
+    let memoryAge: UInt64
+    var isSweeping = false
+    /// Everything is to leave memory.
+    var sweepsAll = false
+    /// Since when nothing can be written (errno), and when it is tried again (monotonic).
+    var failure: Int32 = 0
+    var nextTry: UInt64 = 0
+    var isEnding = false
+    private(set) var hasEnded = false
+
+    init(
+        _ setup: SpillSetup, catalogue: Catalogue, tools: SendingTools, pool: SegmentPool, wordsPerSet: Int,
+        jobs: consuming RingProducer<SpillJob>, results: consuming RingConsumer<SpillResult>, work: WakeSignal
+    ) throws(SystemError) {
+        let region = try MemoryRegion(byteCount: Self.depth * wordsPerSet * 8, pages: .off)
+        unsafe sets = region.base.bindMemory(to: UInt64.self, capacity: Self.depth * wordsPerSet)
+        self.jobs = jobs
+        self.results = results
+        self.work = work
+        (self.catalogue, self.tools, self.wordsPerSet) = (catalogue, tools, wordsPerSet)
+        freeSets = 1 << UInt32(Self.depth) - 1
+        segments = InlineArray(repeating: 0)
+        (highMark, lowMark) = (pool.count * 3 / 4, pool.count * 5 / 8)
+        memoryAge = setup.memoryAge
+    }
+
+    var hasRoom: Bool { @_noLocks get { underWay < Self.depth } }
+
+    /// The next set that is free; there must be one.
+    @_noLocks func freeSet() -> UnsafeMutablePointer<UInt64> {
+        unsafe sets + freeSets.trailingZeroBitCount * wordsPerSet
+    }
+
+    /// Sends a segment off with the set that was free.
+    @_noLocks mutating func send(_ segment: UInt32, batches: UInt32) {
+        let place = freeSets.trailingZeroBitCount
+        let fits = unsafe jobs.push(SpillJob(segment: segment, batches: batches, wanted: sets + place * wordsPerSet))
+        precondition(fits, "the job ring has room for every segment under way")
+        freeSets &= freeSets - 1
+        segments[place] = segment
+        underWay += 1
+    }
+
+    /// A segment is back.
+    @_noLocks mutating func isBack(_ segment: UInt32) {
+        var place = 0
+        while place < Self.depth {
+            if freeSets >> UInt32(truncatingIfNeeded: place) & 1 == 0, segments[place] == segment {
+                freeSets |= 1 << UInt32(truncatingIfNeeded: place)
+                underWay -= 1
+                return
+            }
+            place += 1
+        }
+    }
+
+    /// Makes jobs visible.
+    @_noLocks mutating func publish() {
+        jobs.publish()
+        work.wake()
+    }
+
+    @_noLocks mutating func nextResult() -> SpillResult? {
+        let result = results.pop()
+        if let result, case .ended = result.kind { hasEnded = true }
+        return result
+    }
+
+    @_noLocks mutating func releaseResults() { results.release() }
+
+    /// Nothing more is added to the file of this number.
+    mutating func closeFile(number: UInt64) {
+        if jobs.push(SpillJob(.close, number: number)) { publish() }
+    }
+
+    /// Ends the thread once it has done what it was asked to.
+    mutating func end() {
+        guard !isEnding else { return }
+        isEnding = jobs.push(SpillJob(.end))
+        publish()
+    }
+}

@@ -1,0 +1,51 @@
+public import Pcapng
+
+/// A file of the catalogue.
+public struct CatalogueFile: BitwiseCopyable, Sendable {
+    /// What becomes of it.
+    public enum State: UInt8, BitwiseCopyable, Sendable {
+        /// There is no file at this place.
+        case vacant
+        /// It is being written.
+        case open
+        /// Nothing is added to it any more.
+        case closed
+        /// It is to be removed as soon as nobody reads from it.
+        case leaving
+    }
+
+    /// What becomes of it.
+    public var state = State.vacant
+    /// Written by an earlier life, and not checked yet.
+    public var isUnchecked = false
+    /// The run that wrote it, which is the run of its batches.
+    public var run = RunIdentity(low: 0, high: 0)
+    /// N and START of its name.
+    public var number: UInt64 = 0, start: UInt64 = 0
+    /// Batches and packets in it.
+    public var batches: UInt32 = 0, packets: UInt64 = 0
+    /// Where its last batch ends.
+    public var end: UInt64 = 0
+    /// Bytes it has on disk, as far as they are counted.
+    public var bytes: UInt64 = 0
+    /// Arrivals of its batches.
+    public var firstArrival: UInt64 = .max, lastArrival: UInt64 = 0
+    /// Its map, negative if it has none.
+    public var map: Int32 = -1
+    /// A descriptor to send from, negative if there is none.
+    public var descriptor: Int32 = -1
+    /// The run's place among all runs; 0 for the present one.
+    public var runPlace: UInt16 = 0
+    /// Interfaces that must be described before its batches.
+    public var interfaces: UInt32 = 0
+    /// What is owed of it has changed since it was last written down.
+    public var isDirty = false
+    /// What a section of its run begins with, in memory that stays, where the run is an earlier one.
+    public var header: UInt = 0, headerBytes: UInt32 = 0
+
+    /// No file.
+    @_noLocks public init() {}
+
+    /// Its name.
+    public var name: CacheFileName { CacheFileName(start: start, run: run, number: number) }
+}

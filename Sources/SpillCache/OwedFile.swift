@@ -1,0 +1,74 @@
+internal import Pcapng
+
+/// What is written beside a cache file: which of its batches each destination is still owed (docs/format.md). What is missing
+/// here, or lost, is owed: it is only sent once more.
+public struct OwedFile: Sendable, Equatable {
+    /// One destination.
+    public struct Destination: Sendable, Equatable {
+        /// Its name.
+        public var name: String
+        /// Packets of the batches that are owed, of those that `batches` counts.
+        public var packets: UInt64
+        /// A bit for each batch, the first one least; what is behind the end is owed.
+        public var bits: [UInt64]
+
+        /// A destination's part.
+        public init(name: String, packets: UInt64, bits: [UInt64]) {
+            (self.name, self.packets, self.bits) = (name, packets, bits)
+        }
+    }
+
+    static let magic: UInt32 = 0x4f53_5053
+    static let version: UInt16 = 1
+
+    /// Batches and packets that the file had when this was written; later ones are owed to all of these destinations.
+    public var batches: UInt32, packets: UInt64
+    /// The destinations; one that is not here is owed nothing in this file.
+    public var destinations: [Destination]
+
+    /// From its parts.
+    public init(batches: UInt32, packets: UInt64, destinations: [Destination]) {
+        (self.batches, self.packets, self.destinations) = (batches, packets, destinations)
+    }
+
+    /// The name of the file beside a cache file.
+    public static func name(of file: CacheFileName) -> String { String(file.sealed.dropLast(7)) + ".owed" }
+
+    /// The file's content.
+    public var bytes: [UInt8] {
+        var out = BlockBuilder()
+        out.append(Self.magic)
+        out.append(Self.version)
+        out.append(UInt16(destinations.count))
+        out.append(batches)
+        out.append(UInt32(0))
+        out.append(packets)
+        for one in destinations {
+            out.append(text: one.name)
+            out.append(one.packets)
+            out.append(UInt16(one.bits.count))
+            for word in one.bits { out.append(word) }
+        }
+        out.append(ByteSource.checksum(out.bytes))
+        return out.bytes
+    }
+
+    /// From the file's content.
+    public init(_ bytes: [UInt8]) throws(FormatFault) {
+        var source = try ByteSource(checked: bytes, magic: Self.magic, version: Self.version)
+        let count: UInt16 = try source.number()
+        batches = try source.number()
+        let _: UInt32 = try source.number()
+        packets = try source.number()
+        destinations = []
+        for _ in 0..<count {
+            let name = try source.text()
+            let packets: UInt64 = try source.number()
+            let words: UInt16 = try source.number()
+            guard words <= Catalogue.batchesPerFile / 64 else { throw FormatFault("too many batches") }
+            var bits: [UInt64] = []
+            for _ in 0..<words { bits.append(try source.number()) }
+            destinations.append(Destination(name: name, packets: packets, bits: bits))
+        }
+    }
+}
