@@ -35,8 +35,11 @@ let package = Package(
         .library(
             name: "SpillwayParts",
             targets: [
-                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "Options",
+                "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "SegmentPool", "SpillCache", "FileSystem",
+                "Options",
             ]),
+        // For the fuzzers of what builds with swift-crypto.
+        .library(name: "SpillwayService", targets: ["FileService", "Sealing"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -81,7 +84,8 @@ let package = Package(
         module("Sending", "CMachine", "CSending", "Machine"),
         module("Admission"),
         module(
-            "Egress", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache", "Sending"),
+            "Egress", "Admission", "CMachine", "Machine", "Pcapng", "Capture", "Transfer", "SegmentPool", "SpillCache",
+            "Sending"),
         module("Telemetry", "CMachine", "Machine"),
         module("Sealing", "Machine", .product(name: "Crypto", package: "swift-crypto")),
         module(
@@ -92,7 +96,8 @@ let package = Package(
             "Distribution", "CMachine", "CSending", "CHashing", "CDistribution", "Fragments", "Machine", "Sending",
             "Telemetry", "Tokens"),
         module(
-            "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
+            "Relay", "Admission", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens",
+            "SegmentPool",
             "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
@@ -110,10 +115,15 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // The library from outside, as others would use it.
+        .executableTarget(
+            name: "send-files-example", dependencies: ["Distribution", "Machine"], path: "Examples/SendFiles",
+            swiftSettings: strict),
+
         // Tests.
         .target(name: "CAllocationCounter", path: "CSupport/CAllocationCounter"),
         .executableTarget(
-            name: "allocation-probe", dependencies: ["CAllocationCounter", "Machine", "Relay"],
+            name: "allocation-probe", dependencies: ["CAllocationCounter", "FileSystem", "Machine", "Relay"],
             path: "Tests/AllocationProbe", swiftSettings: strict),
         .target(name: "CTestSupport", path: "Tests/CSupport"),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
@@ -123,7 +133,7 @@ let package = Package(
         tests("PcapngTests", "Pcapng", "Machine"),
         tests("CaptureTests", "Capture", "Machine", "Pcapng"),
         tests("OptionsTests", "Options"),
-        tests("CommandLineTests", "Options", "spillway"),
+        tests("CommandLineTests", "FileSystem", "Options", "spillway"),
         tests("FileSystemTests", "FileSystem", "Machine", "Pcapng", "SpillCache", "spillway"),
         tests("AllocationTests", "allocation-probe"),
         tests("GeneratorTests", "Generator", "spillway"),
@@ -138,7 +148,9 @@ let package = Package(
         tests(
             "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
-        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
+        tests(
+            "DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "CMachine", "spillway",
+            "send-files-example"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],

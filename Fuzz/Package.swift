@@ -29,7 +29,10 @@ let package = Package(
         fuzzer("FuzzControlBlocks", "SpillwayParts"),
         fuzzer("FuzzFragments", "Fragments"),
         fuzzer("FuzzHeaders", "SpillwayParts"),
+        fuzzer("FuzzMount", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
         fuzzer("FuzzReassembly", "SpillwayParts"),
+        fuzzer("FuzzRequests", "SpillwayService"),
+        fuzzer("FuzzSealed", "SpillwayService"),
     ]
 )

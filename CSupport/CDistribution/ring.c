@@ -5,17 +5,23 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/time_types.h>
+#include <malloc.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 struct spillway_ring {
     int descriptor;
     unsigned operations, prepared;
+    // Counts the runs, so that what is left of one that took too long is not taken for a result of a later one.
+    uint64_t run;
     void *rings;
     size_t rings_bytes;
     struct io_uring_sqe *entries;
@@ -24,6 +30,9 @@ struct spillway_ring {
     unsigned *done_head, *done_tail, *done_mask;
     struct io_uring_cqe *done;
     int32_t *results;
+    // An eventfd that is readable while the gate is open.
+    int gate, gate_is_open;
+    uint64_t gate_count;
 };
 
 static void *map(int descriptor, size_t bytes, uint64_t place) {
@@ -55,11 +64,12 @@ struct spillway_ring *spillway_ring_open(unsigned operations, unsigned files) {
     struct spillway_ring *ring = calloc(1, sizeof *ring);
     if (!ring) return NULL;
     ring->descriptor = -1;
+    ring->gate = eventfd(0, EFD_CLOEXEC);
     ring->results = calloc(operations, sizeof *ring->results);
     struct io_uring_params params = {.flags = IORING_SETUP_SUBMIT_ALL};
     if (ring->results) ring->descriptor = (int)syscall(SYS_io_uring_setup, operations, &params);
     ring->operations = operations;
-    if (ring->descriptor < 0 || prepare(ring, &params) != 0) goto failed;
+    if (ring->gate < 0 || ring->descriptor < 0 || prepare(ring, &params) != 0) goto failed;
     struct io_uring_rsrc_register table = {.nr = files, .flags = IORING_RSRC_REGISTER_SPARSE};
     if (syscall(SYS_io_uring_register, ring->descriptor, IORING_REGISTER_FILES2, &table, sizeof table) != 0) goto failed;
     return ring;
@@ -74,6 +84,7 @@ void spillway_ring_close(struct spillway_ring *ring) {
     if (ring->entries) munmap(ring->entries, ring->entries_bytes);
     if (ring->rings) munmap(ring->rings, ring->rings_bytes);
     if (ring->descriptor >= 0) close(ring->descriptor);
+    if (ring->gate >= 0) close(ring->gate);
     free(ring->results);
     free(ring);
 }
@@ -87,8 +98,9 @@ static struct io_uring_sqe *next(struct spillway_ring *ring, unsigned tag, int o
     struct io_uring_sqe *entry = &ring->entries[place];
     memset(entry, 0, sizeof *entry);
     entry->opcode = (uint8_t)operation;
-    entry->user_data = tag;
+    entry->user_data = ring->run << 32 | tag;
     if (order == SPILLWAY_RING_THEN_NEXT) entry->flags |= IOSQE_IO_LINK;
+    if (order == SPILLWAY_RING_THEN_NEXT_ANYWAY) entry->flags |= IOSQE_IO_HARDLINK;
     return entry;
 }
 
@@ -152,39 +164,76 @@ void spillway_ring_look(struct spillway_ring *ring, unsigned tag, const char *pa
     entry->off = (uint64_t)(uintptr_t)target;
 }
 
-void spillway_ring_barrier(struct spillway_ring *ring, unsigned tag) {
-    next(ring, tag, IORING_OP_NOP, SPILLWAY_RING_ALONE)->flags |= IOSQE_IO_DRAIN;
+void spillway_ring_wait_at_gate(struct spillway_ring *ring, unsigned tag, int order) {
+    struct io_uring_sqe *entry = next(ring, tag, IORING_OP_POLL_ADD, order);
+    entry->fd = ring->gate;
+    entry->poll32_events = POLLIN;
+}
+
+void spillway_ring_open_gate(struct spillway_ring *ring, unsigned tag) {
+    static const uint64_t one = 1;
+    struct io_uring_sqe *entry = next(ring, tag, IORING_OP_WRITE, SPILLWAY_RING_ALONE);
+    entry->fd = ring->gate;
+    entry->addr = (uint64_t)(uintptr_t)&one;
+    entry->len = sizeof one;
+    ring->gate_is_open = 1;
+}
+
+void spillway_ring_shut_gate(struct spillway_ring *ring, unsigned tag) {
+    if (!ring->gate_is_open) return;
+    struct io_uring_sqe *entry = next(ring, tag, IORING_OP_READ, SPILLWAY_RING_ALONE);
+    entry->fd = ring->gate;
+    entry->addr = (uint64_t)(uintptr_t)&ring->gate_count;
+    entry->len = sizeof ring->gate_count;
+    ring->gate_is_open = 0;
+}
+
+void spillway_ring_cancel(struct spillway_ring *ring, unsigned tag, unsigned slot) {
+    struct io_uring_sqe *entry = next(ring, tag, IORING_OP_ASYNC_CANCEL, SPILLWAY_RING_ALONE);
+    entry->fd = (int)slot;
+    entry->cancel_flags = IORING_ASYNC_CANCEL_FD | IORING_ASYNC_CANCEL_FD_FIXED | IORING_ASYNC_CANCEL_ALL;
 }
 
 // Takes results out of the shared memory; how many.
 static unsigned collect(struct spillway_ring *ring) {
+    unsigned count = 0;
     unsigned head = *ring->done_head, tail = __atomic_load_n(ring->done_tail, __ATOMIC_ACQUIRE);
     for (unsigned place = head; place != tail; place++) {
         const struct io_uring_cqe *one = &ring->done[place & *ring->done_mask];
-        if (one->user_data < ring->operations) ring->results[one->user_data] = one->res;
+        if (one->user_data >> 32 != ring->run) continue;
+        ring->results[(uint32_t)one->user_data] = one->res;
+        count++;
     }
     __atomic_store_n(ring->done_head, tail, __ATOMIC_RELEASE);
-    return tail - head;
+    return count;
+}
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 int spillway_ring_run(struct spillway_ring *ring, uint64_t nanoseconds) {
     unsigned submit = ring->prepared, wanted = ring->prepared;
+    uint64_t deadline = now() + nanoseconds, time = now();
     ring->prepared = 0;
     __atomic_store_n(ring->submit_tail, *ring->submit_tail + submit, __ATOMIC_RELEASE);
-    struct __kernel_timespec span = {
-        .tv_sec = (int64_t)(nanoseconds / 1000000000), .tv_nsec = (int64_t)(nanoseconds % 1000000000)};
-    struct io_uring_getevents_arg more = {.ts = (uint64_t)(uintptr_t)&span};
-    while (wanted > 0) {
+    while (wanted > 0 && time < deadline) {
+        struct __kernel_timespec span = {
+            .tv_sec = (int64_t)((deadline - time) / 1000000000), .tv_nsec = (int64_t)((deadline - time) % 1000000000)};
+        struct io_uring_getevents_arg more = {.ts = (uint64_t)(uintptr_t)&span};
         long status = syscall(
             SYS_io_uring_enter, ring->descriptor, submit, wanted, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &more,
             sizeof more);
+        // A call that started something says so, also when the time was over before all was done.
         if (status >= 0) submit -= (unsigned)status < submit ? (unsigned)status : submit;
-        int code = status < 0 ? errno : 0;
-        unsigned count = collect(ring);
-        wanted -= count < wanted ? count : wanted;
-        if (code != 0 && code != EINTR && wanted > 0) return -code;
+        if (status < 0 && errno != EINTR && errno != ETIME) return -errno;
+        wanted -= collect(ring);
+        time = now();
     }
-    return 0;
+    ring->run++;
+    return wanted > 0 ? -ETIME : 0;
 }
 
 int32_t spillway_ring_result(const struct spillway_ring *ring, unsigned tag) { return ring->results[tag]; }
@@ -203,4 +252,10 @@ struct spillway_look spillway_look_at(const void *bytes) {
         .mode = found.stx_mode,
     };
     return look;
+}
+
+void spillway_grow_heap_rarely(void) {
+    mallopt(M_TOP_PAD, 16 << 20);
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_MMAP_THRESHOLD, 256 << 20);
 }

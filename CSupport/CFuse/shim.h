@@ -9,9 +9,11 @@
 #include <fuse_lowlevel.h>
 #include <signal.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -59,5 +61,48 @@ static inline int spillway_path_only(void) { return O_RDONLY | O_CLOEXEC | 01000
 /// umount2(2) that takes away a dead mount although it is busy. 0, or an errno.
 int umount2(const char *target, int flags);
 static inline int spillway_detach(const char *path) { return umount2(path, 2 /* MNT_DETACH */) == 0 ? 0 : errno; }
+
+// Passthrough (Documentation/filesystems/fuse-passthrough.rst): the kernel reads from a file of ours without asking. libfuse
+// knows it from 3.17 on only, so what it needs is said here: two bits in the answer to INIT, one in that to OPEN, two calls.
+
+/// Changes libfuse's answer to INIT, which is a fuse_out_header of 16 bytes and a fuse_init_out of 64 (linux/fuse.h), so that
+/// files may be passed through. What is not such an answer stays as it is.
+static inline void spillway_allow_passthrough(uint8_t *answer, size_t count) {
+    uint32_t flags, more, depth = 1;
+    if (count < 16 + 40) return;
+    memcpy(&flags, answer + 16 + 12, 4);
+    memcpy(&more, answer + 16 + 32, 4);
+    flags |= 1u << 30;  // FUSE_INIT_EXT
+    more |= 1u << 5;    // FUSE_PASSTHROUGH, bit 37
+    memcpy(answer + 16 + 12, &flags, 4);
+    memcpy(answer + 16 + 32, &more, 4);
+    memcpy(answer + 16 + 36, &depth, 4);
+}
+
+/// Makes a file known to the kernel as one to read from itself. Its number, or -1: no permission, no such kernel, or a file
+/// system that cannot be stacked.
+static inline int spillway_open_backing(int device, int file) {
+    struct {
+        int32_t fd;
+        uint32_t flags;
+        uint64_t padding;
+    } map = {.fd = file};
+    return ioctl(device, _IOW(229, 1, map), &map);
+}
+
+static inline void spillway_close_backing(int device, int number) {
+    uint32_t id = (uint32_t)number;
+    ioctl(device, _IOW(229, 2, uint32_t), &id);
+}
+
+/// Answers an OPEN with a file to be passed through; as fuse_reply_open(3).
+static inline int spillway_reply_passthrough(fuse_req_t request, uint64_t handle, int number) {
+    struct {
+        uint64_t handle;
+        uint32_t flags;
+        int32_t backing;
+    } answer = {handle, 1u << 7 /* FOPEN_PASSTHROUGH */, number};
+    return fuse_reply_buf(request, (const char *)&answer, sizeof answer);
+}
 
 #endif

@@ -7,6 +7,7 @@ extension CollectorLoop {
     /// What has to happen from time to time; ten times a second.
     func tick() {
         let now = Clock.monotonic()
+        if now >= nextSample { sampleAges(now) }
         if acceptedSinceCheck != counts[.bytes] { checkRoom() }
         guard now - lastTick >= 100_000_000 else { return }
         let isNewMinute = now / 60_000_000_000 != lastTick / 60_000_000_000
@@ -19,6 +20,12 @@ extension CollectorLoop {
             sayHowManyLinesWereLeftOut()
         }
         publish()
+    }
+
+    private func sampleAges(_ now: UInt64) {
+        nextSample = now + 10_000_000
+        let utc = Clock.realtime()
+        for sensor in sensors.values where sensor.connections > 0 { sensor.ages.sample(utc: utc) }
     }
 
     /// Stops reading when there would soon be no room to make files of what is there, and goes on when there is.
@@ -58,15 +65,15 @@ extension CollectorLoop {
             }
         default: break
         }
-        let isSilent = !isPaused(connection) && elapsed(since: connection.lastHeard, now) > TransferLimit.silenceTime
-        let isDeaf = connection.waiting > 0 && elapsed(since: connection.lastTaken, now) > TransferLimit.silenceTime
+        let isSilent = !isPaused(connection) && elapsed(since: connection.lastHeard, now) > options.silenceTime
+        let isDeaf = connection.waiting > 0 && elapsed(since: connection.lastTaken, now) > options.silenceTime
         if isSilent || isDeaf {
             counts[.refusedSilent] += 1
-            log("\(connection.label): ended: silent for a minute")
+            log("\(connection.label): ended: silent, or takes nothing, for too long")
             return remove(connection)
         }
         if connection.stage == .streaming, connection.waiting == 0,
-            elapsed(since: connection.lastSaid, now) > TransferLimit.aliveTime,
+            elapsed(since: connection.lastSaid, now) > options.aliveTime,
             let lane = connection.inventory.lanes.keys.first
         {
             connection.say(
@@ -117,7 +124,7 @@ extension CollectorLoop {
     func publish() {
         var figures = CollectorFigures()
         figures.counts = counts
-        figures.sensors = sensors.values.map { ($0.name, $0.tally, $0.claims.count) }.sorted { $0.0 < $1.0 }
+        figures.sensors = sensors.values.map { ($0.name, $0.tally, $0.claims.count, $0.ages) }.sorted { $0.0 < $1.0 }
         figures.connections = connections.count
         figures.openBytes = journal.openBytes
         figures.openFiles = journal.buckets.count

@@ -41,6 +41,7 @@ internal import Transfer
     var isStopping = false, isStoppingAtOnce = false
     private var stopTime: UInt64 = 0
     var lastTick: UInt64 = 0
+    var nextSample: UInt64 = 0
     var problems: [String] = []
     var fatal: CollectorError?
     let started = Clock.monotonic()
@@ -99,7 +100,8 @@ internal import Transfer
 
     private func wait() {
         var events = unsafe [epoll_event](repeating: epoll_event(), count: 64)
-        let count = unsafe epoll_wait(epoll, &events, 64, 100)
+        // Ages are sampled a hundred times a second while somebody is connected.
+        let count = unsafe epoll_wait(epoll, &events, 64, connections.isEmpty ? 100 : 10)
         for place in 0..<max(0, Int(count)) {
             let descriptor = unsafe events[place].data.fd
             let flags = unsafe events[place].events

@@ -1,5 +1,6 @@
 public import Machine
 public import Tokens
+internal import Transfer
 
 /// What a collector is told.
 public struct CollectorOptions: Sendable {
@@ -19,6 +20,8 @@ public struct CollectorOptions: Sendable {
     public var allow: [Subnet] = []
     /// Where metrics are served.
     public var metrics: Endpoint?
+    /// Nanoseconds of silence after which it says that it is alive, and after which a peer is taken for dead.
+    public var aliveTime = TransferLimit.aliveTime, silenceTime = TransferLimit.silenceTime
     /// What files say about who wrote them.
     public var application = "spillway collect"
 

@@ -1,10 +1,11 @@
+internal import Machine
 internal import Synchronization
 internal import Telemetry
 
 /// The figures of a moment.
 struct CollectorFigures: Sendable {
     var counts = CollectorCounts()
-    var sensors: [(name: String, tally: SensorTally, runs: Int)] = []
+    var sensors: [(name: String, tally: SensorTally, runs: Int, ages: Ages)] = []
     var connections = 0, openFiles = 0
     var openBytes: UInt64 = 0
     var seconds = 0.0
@@ -34,6 +35,10 @@ public struct CollectorReport: Sendable {
     /// What went wrong on the way, one line each.
     public let problems: [String]
 
+    private static func age(_ ages: AgeHistogram, _ share: Double) -> JSONValue {
+        ages.quantile(share).map { .fraction(Double($0) / 1e6) } ?? .null
+    }
+
     /// The report as JSON.
     public func json() -> String {
         let counts = figures.counts
@@ -60,6 +65,10 @@ public struct CollectorReport: Sendable {
                             ("duplicates", .number(sensor.tally.duplicates)),
                             ("corrupt", .number(sensor.tally.corrupt)), ("files", .number(sensor.tally.files)),
                             ("connections", .number(sensor.tally.connections)), ("runs", .number(UInt64(sensor.runs))),
+                            ("age_of_information_p50_ms", Self.age(sensor.ages.information, 0.5)),
+                            ("age_of_information_p99_ms", Self.age(sensor.ages.information, 0.99)),
+                            ("age_p50_ms", Self.age(sensor.ages.live, 0.5)),
+                            ("age_p99_ms", Self.age(sensor.ages.live, 0.99)),
                         ])
                     })
             ))

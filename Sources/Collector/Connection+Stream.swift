@@ -193,7 +193,9 @@ extension CollectorLoop {
             for trailer in batches.trailers { sensor.known.remove(BatchLane(of: trailer), trailer.number) }
             return error
         }
+        let now = Clock.realtime()
         for trailer in batches.trailers {
+            sensor.ages.delivered(arrival: trailer.lastArrival, utc: now)
             counts[.packets] += UInt64(trailer.packets)
             sensor.tally.packets += UInt64(trailer.packets)
             acknowledge(connection, BatchLane(of: trailer), trailer.number)

@@ -19,6 +19,8 @@ final class Sensor {
     private var unsaved: Set<RunIdentity> = []
     /// Figures.
     var tally = SensorTally()
+    /// How fresh what comes is, from its arrival at the sensor to its acknowledgement here.
+    var ages = Ages()
     /// Connections it has now.
     var connections = 0
 

@@ -33,7 +33,9 @@ enum LinkState: UInt8 {
     var policy: AckPolicy
     var holds: Bool
     /// What it is owed on disk, if that may wait for it there.
-    let disk: UnsafeMutablePointer<DiskSource>?
+    private(set) var disk: UnsafeMutablePointer<DiskSource>?
+    /// The same for whoever has this place.
+    private let ownDisk: UnsafeMutablePointer<DiskSource>?
     /// The batch in hand waits for the disk, not for the socket.
     var isLoading = false
     var state = LinkState.vacant
@@ -102,7 +104,7 @@ enum LinkState: UInt8 {
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
         let plainDeliveries = try PlainDeliveries(remembers: listens)
-        unsafe self.disk = disk
+        unsafe (self.disk, ownDisk) = (disk, disk)
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
@@ -116,6 +118,9 @@ enum LinkState: UInt8 {
         (self.scratch, self.control) = (scratch, control)
         setWire(what.wire)
     }
+
+    /// Whether what it is owed may wait on disk.
+    mutating func setSpilling(_ spills: Bool) { unsafe disk = spills ? ownDisk : nil }
 
     /// What its stream looks like.
     mutating func setWire(_ wire: Wire) {

@@ -1,13 +1,19 @@
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import SpillCache
 internal import Transfer
 
 /// Destinations that come and go while the run goes on. Control plane.
 extension Egress {
     /// Makes the changes that were asked for.
     mutating func makeChanges(now: UInt64) {
-        for change in setup.changes.take() {
+        pendingChanges += setup.changes.take()
+        holdsSweep = !pendingChanges.isEmpty
+        // What is being written to disk belongs to those who are there now. Nothing more begins to be while changes wait.
+        if let line = unsafe spill, unsafe line.pointee.underWay > 0 { return }
+        defer { (pendingChanges, holdsSweep) = ([], false) }
+        for change in pendingChanges {
             switch change {
             case .add(let plan): add(plan, now: now)
             case .remove(let plan): if let place = connection(of: plan) { remove(place) }
@@ -37,6 +43,8 @@ extension Egress {
         unsafe destination.pointee.assume(number, plan, setup.counters[number], now: now)
         let slot = unsafe destination.pointee.slot
         unsafe index.join(slot, holds: destination.pointee.holds)
+        unsafe destination.pointee.setSpilling(plan.spills)
+        if unsafe destination.pointee.disk != nil { index.allowSpill(slot) }
         if setup.shares.count > 0 {
             giveLanes(place)
         } else if plan.takesBacklog {
@@ -75,9 +83,13 @@ extension Egress {
         closeSocket(place)
         if setup.shares.count > 0 { bequeath(place) }
         let slot = unsafe destination.pointee.slot
-        let lost = giveUpUnsent(slot)
+        var lost = giveUpUnsent(slot)
         _ = index.leave(slot)
         unsafe destination.pointee.unsentPackets -= lost
+        if let disk = unsafe destination.pointee.disk {
+            lost += unsafe disk.pointee.catalogue.release(disk.pointee.claimant)
+            unsafe destination.pointee.counters.set(.onDisk, 0)
+        }
         unsafe destination.pointee.counters.add(.droppedRemoved, lost)
         unsafe destination.pointee.counters.set(.inMemory, 0)
         unsafe destination.pointee.counters.publish()

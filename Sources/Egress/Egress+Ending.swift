@@ -29,6 +29,7 @@ extension Egress {
         }
         makeChanges(now: now)
         tendShares(now: now)
+        tendAdmission(now: now)
         tendCache(now: now)
         publish()
         return isOver(now: now)
@@ -53,9 +54,9 @@ extension Egress {
         case .waiting where unsafe now >= destination.pointee.retryAt && destination.pointee.isWanted(stream, index):
             connect(place, now: now)
         case .up where unsafe !destination.pointee.carries: tendGreeting(place, now: now)
-        case .up where stream.inputEnded: finish(place, now: now)
         case .up where unsafe destination.pointee.isSilent(now, setup.limits.silenceTime):
             retry(place, now: now, because: nil)
+        case .up where stream.inputEnded: finish(place, now: now)
         case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
             unsafe destination.pointee.state = .finished
         default: break

@@ -28,7 +28,8 @@ extension Egress {
         unsafe connections[place].lane = lane
         setup.shares.setLane(lane, of: share)
         if isNew {
-            stream.lanes.append(StreamBlocks.lane(lane, kind: .live, run: setup.run, destination: name(place)))
+            let blocks = EgressSetup.blocks(lane, name(place), setup.run, isDiverting: setup.admission != nil)
+            stream.lanes.append(blocks.flatMap(\.self))
             sharing = Sharing()
         }
     }
@@ -110,7 +111,7 @@ extension Egress {
         return sharePlaces.indices.filter { sharing.up >> UInt64($0) & 1 == 1 }.compactMap { sharePlaces[$0] }
     }
 
-    private func isUp(_ place: Int) -> Bool {
+    func isUp(_ place: Int) -> Bool {
         if case .up = unsafe connections[place].state { unsafe connections[place].carries } else { false }
     }
 
@@ -187,10 +188,22 @@ extension EgressSetup {
 
     /// The same, block by block.
     var laneList: [[UInt8]] {
-        guard shares.count > 0 else { return [StreamBlocks.lane(0, kind: .live, run: run, destination: "")] }
-        let names = plans.filter { if case .connect = $0.outlet { true } else { false } }.map(\.name)
-        return names.enumerated().map { share, name in
-            StreamBlocks.lane(UInt16(share + 1), kind: .live, run: run, destination: name)
+        var lanes: [(number: UInt16, destination: String)] = [(0, "")]
+        if shares.count > 0 {
+            let names = plans.filter { if case .connect = $0.outlet { true } else { false } }.map(\.name)
+            lanes = names.enumerated().map { (UInt16($0.offset + 1), $0.element) }
         }
+        return lanes.flatMap { lane in Self.blocks(lane.number, lane.destination, run, isDiverting: admission != nil) }
+    }
+
+    /// The block of a live lane, and that of its diverted lane where there is one.
+    static func blocks(_ lane: UInt16, _ destination: String, _ run: RunIdentity, isDiverting: Bool) -> [[UInt8]] {
+        let live = StreamBlocks.lane(lane, kind: .live, run: run, destination: destination)
+        guard isDiverting else { return [live] }
+        return [
+            live,
+            StreamBlocks.lane(
+                lane + ShareBoard.divertedLane, kind: .diverted, run: run, destination: destination),
+        ]
     }
 }

@@ -53,6 +53,7 @@ extension Egress {
             if !start.isSomewhere { start = place }
             moveOut(reference, to: place, packets: packets, catalogue)
             offset += UInt64(bytes)
+            spilledBytes &+= UInt64(bytes)
             reference.ordinal += 1
         }
         var place = 0

@@ -6,11 +6,11 @@ internal import SpillCache
 extension Egress {
     /// Sends segments off to disk; returns how many.
     @_noLocks mutating func sweep(now: UInt64) -> Int {
-        guard let line = unsafe spill, unsafe now >= line.pointee.nextTry, unsafe !line.pointee.isEnding else {
-            return 0
-        }
+        guard let line = unsafe spill, unsafe now >= line.pointee.nextTry, unsafe !line.pointee.isEnding,
+            !holdsSweep
+        else { return 0 }
         var started = 0
-        while unsafe line.pointee.hasRoom, let segment = index.oldestToSpill(), isDue(segment, now: now) {
+        while unsafe line.pointee.hasRoom, let segment = nextToSpill(now: now) {
             let wanted = unsafe line.pointee.freeSet()
             unsafe index.lend(segment, unsent: wanted)
             var place = 0
@@ -29,6 +29,13 @@ extension Egress {
         return started
     }
 
+    /// Diverted segments first: they are to be on disk as soon as they can.
+    @_noLocks private func nextToSpill(now: UInt64) -> UInt32? {
+        if index.divertsLast, hasRoomOnDisk, let segment = index.oldestDivertedToSpill() { return segment }
+        guard let segment = index.oldestToSpill(), isDue(segment, now: now) else { return nil }
+        return segment
+    }
+
     @_noLocks private func isDue(_ segment: UInt32, now: UInt64) -> Bool {
         guard let line = unsafe spill else { return false }
         if unsafe line.pointee.sweepsAll { return true }
@@ -41,7 +48,7 @@ extension Egress {
     }
 
     /// Whether the cache may grow by what is under way and one segment more.
-    private var hasRoomOnDisk: Bool {
+    var hasRoomOnDisk: Bool {
         @_noLocks get {
             guard let line = unsafe spill else { return false }
             let more = unsafe UInt64(line.pointee.underWay + 1) * UInt64(index.pool.segmentBytes)

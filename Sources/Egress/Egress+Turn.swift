@@ -41,6 +41,7 @@ extension Egress {
             writer += 1
         }
         if packets > 0 { assign(packets, bytes) }
+        ingressBytes &+= bytes
         return taken
     }
 

@@ -45,6 +45,12 @@ internal import Transfer
     var nextLane: UInt16 = 1
     /// What became of destinations that were removed.
     var remembered: [DestinationOutcome] = []
+    /// Who decides how much is diverted, and the bytes that came in and went to disk since it was told last.
+    var admission: AdmissionControl?
+    var ingressBytes: UInt64 = 0, spilledBytes: UInt64 = 0
+    /// Changes that wait until nothing is on its way to disk.
+    var pendingChanges: [EgressChange] = []
+    var holdsSweep = false
     /// The way to disk, and bytes the cache may have.
     let spill: UnsafeMutablePointer<SpillLine>?
     let spillBytes: UInt64
@@ -104,9 +110,14 @@ internal import Transfer
             }
         }
         for _ in 0..<setup.limits.spareConnections {
+            var disk: UnsafeMutablePointer<DiskSource>?
+            if let cache {
+                unsafe disk = unsafe cache.source(claimants, connection: made.connections)
+                claimants += 1
+            }
             let spare = try unsafe Destination(
                 slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
-                limits: setup.limits, disk: nil)
+                limits: setup.limits, disk: disk)
             unsafe (connections + made.connections).initialize(to: spare)
             made.connections += 1
         }
@@ -120,6 +131,7 @@ internal import Transfer
         spillBytes = setup.spill?.bytes ?? 0
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
+        admission = AdmissionControl(setup, connections: made.connections)
         self.fileScratch = fileScratch
         self.index = index
         self.stream = stream
@@ -129,6 +141,9 @@ internal import Transfer
         unsafe (self.freeRings, self.writers) = (freeRings, writers)
         holdsBack = setup.isFileInput || !setup.dropOldest
         (drainTimeout, utcOffset, self.epoll) = (setup.limits.drainTimeout, setup.utcOffset, epoll)
+        if setup.admission != nil {
+            self.index.setDiverted(from: setup.writersPerWorker / 2, perWorker: setup.writersPerWorker)
+        }
         // Before the thread runs: what is captured meanwhile needs room.
         for writer in 0..<writers {
             let ring = unsafe freeRings + writer

@@ -49,6 +49,8 @@ public struct EgressSetup: Sendable {
     public var shares = ShareBoard(shares: 0)
     /// Changes of destinations that are asked for meanwhile. There are as many counters as there can be plans.
     public var changes = EgressChanges()
+    /// How much goes towards TCP; nil for everything. Half of each worker's writers are for diverted batches then.
+    public var admission: AdmissionSetup?
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.

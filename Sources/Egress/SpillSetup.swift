@@ -47,8 +47,10 @@ public struct SpillSetup: Sendable {
     }
 
     /// Bytes it takes beside what is on disk, for the budget.
-    public static func byteCount(_ plans: [DestinationPlan]) -> Int {
-        Catalogue.byteCount(claimants: plans.count(where: \.spills)) + (1 << 20)
+    ///
+    /// - Parameter spare: places for destinations that may join later.
+    public static func byteCount(_ plans: [DestinationPlan], spare: Int = 0) -> Int {
+        Catalogue.byteCount(claimants: plans.count(where: \.spills) + spare) + (1 << 20)
     }
 }
 

@@ -81,6 +81,9 @@ final class BackwardChain: StreamSource {
         return .bytes(filled)
     }
 
+    /// What comes next is decided when it is asked for.
+    func readAhead(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int { 0 }
+
     private func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
         do throws(Errno) {
             while position >= end {

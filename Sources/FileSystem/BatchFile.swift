@@ -26,7 +26,8 @@ final class BatchFile {
     private var earlierSections: [RunDescription] = []
     /// Batches that are still to be given, oldest first.
     private var remaining: [BatchPlace] = []
-    private var hasResumed = false
+    /// Where the walk could not go on and the scan took over last.
+    private var resumedAt: UInt64?
 
     init(_ name: CacheFileName, in directory: String, _ source: SourceTree, summary: CacheSummary?) {
         self.name = name
@@ -56,6 +57,7 @@ final class BatchFile {
     func look() throws(Errno) {
         let descriptor = try descriptor()
         guard let size = SourceTree.status(ofOpen: descriptor)?.size else { throw Errno(EIO) }
+        let isFirstLook = !isKnown
         isKnown = true
         guard size > walk.position else { return }
         let (before, damagedBefore) = (remaining.count, walk.damagedBatches)
@@ -63,18 +65,21 @@ final class BatchFile {
         try walk.advance(descriptor, size: size) { place in
             remaining.append(Self.moved(place, base))
         }
-        if walk.isLost && !hasResumed { resume(upTo: size) }
+        // What is only begun is still being written, or it is damage that looks like a longer block.
+        let isCut = walk.position < size && !walk.isAtFooter && (isFirstLook || isSealed)
+        if (walk.isLost || isCut) && resumedAt != walk.position { resume(upTo: size) }
         if walk.damagedBatches > damagedBefore { problem = "\(walk.damagedBatches) damaged batches left out" }
-        let isSorted = zip(remaining[max(0, before - 1)...], remaining.dropFirst(before)).allSatisfy {
-            !$1.isOlder(than: $0)
-        }
+        let new = remaining[max(0, before - 1)...]
+        let isSorted = zip(new, new.dropFirst()).allSatisfy { !$1.isOlder(than: $0) }
         if !isSorted { remaining.sort { $0.isOlder(than: $1) } }
     }
 
+    private var isSealed: Bool { (try? source.status(joined(directory, name.sealed))) != nil }
+
     /// Lengths of blocks made no sense: the scan that knows how to go on behind damage takes over.
     private func resume(upTo size: UInt64) {
-        hasResumed = true
         let lostAt = walk.position
+        resumedAt = lostAt
         guard let handle = try? DirectoryHandle("\(source.path)/\(directory)", creating: false) else { return }
         var sections: [RunDescription] = []
         var found: [BatchPlace] = []
@@ -98,12 +103,13 @@ final class BatchFile {
             problem = "at offset \(lostAt): a length that cannot be right; the rest is left out"
             return
         }
+        // A torn tail: what is missing of it may still come.
+        guard report.end > lostAt else { return }
         earlierSections += walk.sections
         let base = earlierSections.count
         remaining += found.map { Self.moved($0, base) }
         earlierSections += sections
-        let isSealed = report.footer != nil
-        walk = BatchWalk(resumedAt: isSealed ? report.end : max(report.end, lostAt), in: report.section)
+        walk = BatchWalk(resumedAt: report.end, in: report.section)
         problem = "at offset \(lostAt): damaged; \(report.damagedBytes) bytes left out"
     }
 

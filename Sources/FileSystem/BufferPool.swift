@@ -10,12 +10,21 @@ final class BufferPool: Sendable {
     // Addresses, because a pointer cannot be in a Mutex that is shared; memory lives as long as the process.
     private let free = Mutex<[UInt]>([])
 
+    /// The address of a buffer, which the caller gives back.
+    func take() -> UInt { free.withLock { $0.popLast() } ?? Self.make() }
+
+    func give(_ address: UInt) { free.withLock { $0.append(address) } }
+
+    static func memory(_ address: UInt, _ size: Int) -> UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(
+            start: UnsafeMutableRawPointer(bitPattern: address), count: min(size, bufferBytes))
+    }
+
     /// Runs a body with a buffer for a read of this size.
     func withBuffer<Result>(_ size: Int, _ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
-        let address = free.withLock { $0.popLast() } ?? Self.make()
-        defer { free.withLock { $0.append(address) } }
-        let base = unsafe UnsafeMutableRawPointer(bitPattern: address)!
-        return unsafe body(UnsafeMutableRawBufferPointer(start: base, count: min(size, Self.bufferBytes)))
+        let address = take()
+        defer { give(address) }
+        return unsafe body(Self.memory(address, size))
     }
 
     private static func make() -> UInt {

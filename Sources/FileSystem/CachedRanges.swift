@@ -8,22 +8,12 @@ import Synchronization
 /// That needs files that nobody writes, and no file but the last that ends inside a record, since such a record is completed
 /// in the stream. Whether a file ends cleanly is found out once, by going over its records, and remembered.
 final class CachedRanges: Sendable {
-    private struct Content: Hashable {
-        let identity: FileIdentity
-        let size: UInt64
-        let modified: UInt64
-    }
-
-    private struct State {
-        var clean: [Content: Bool] = [:]
-        /// What each node showed when it was opened last.
-        var shown: [UInt64: [Content]] = [:]
-    }
+    /// What each node showed when it was opened last.
+    private struct State { var shown: [UInt64: [FileContent]] = [:] }
 
     private let catalogue: Catalogue
     private let buffers: BufferPool
     private let state = Mutex(State())
-    private static let filesMax = 65_536
     private static let nodesMax = 4096
 
     init(_ catalogue: Catalogue, _ buffers: BufferPool) {
@@ -43,7 +33,7 @@ final class CachedRanges: Sendable {
         guard let last = names.last,
             let files = try? catalogue.range(from: names.first, to: last, in: names.directory, order: options.order)
         else { return nil }
-        var contents: [Content] = []
+        var contents: [FileContent] = []
         for name in files {
             guard let content = content(joined(names.directory, name), options, mustBeClean: name != files.last) else {
                 return nil
@@ -60,18 +50,37 @@ final class CachedRanges: Sendable {
         return isSame ? .samePages : .newPages
     }
 
-    private func content(_ path: String, _ options: StreamOptions, mustBeClean: Bool) -> Content? {
+    /// A file that is finished and known to be whole, open for reading; the caller closes it. A file of which that is not known
+    /// yet is looked at if it is small; others are looked at while somebody reads them.
+    func openWhole(_ path: String, _ options: StreamOptions) -> (file: Int32, content: FileContent)? {
         guard let (file, status) = try? catalogue.source.openFile(path) else { return nil }
-        defer { close(file) }
+        let content = FileContent(status)
+        let mayLook = status.size <= Self.smallFileBytes || catalogue.wholeFiles.isWhole(content) != nil
+        guard mayLook, isFinished(file, status, options), isClean(file, content) else {
+            close(file)
+            return nil
+        }
+        return (file, content)
+    }
+
+    private static let smallFileBytes: UInt64 = 32 << 20
+
+    private func isFinished(_ file: Int32, _ status: SourceStatus, _ options: StreamOptions) -> Bool {
         let quiet = Clock.realtime() &- min(status.modified, Clock.realtime())
         let writer = spillway_has_writer(file)
-        guard writer == 0 || (writer < 0 && quiet >= options.settle) else { return nil }
-        let content = Content(identity: status.identity, size: status.size, modified: status.modified)
+        return writer == 0 || (writer < 0 && quiet >= options.settle)
+    }
+
+    private func content(_ path: String, _ options: StreamOptions, mustBeClean: Bool) -> FileContent? {
+        guard let (file, status) = try? catalogue.source.openFile(path) else { return nil }
+        defer { close(file) }
+        guard isFinished(file, status, options) else { return nil }
+        let content = FileContent(status)
         return !mustBeClean || isClean(file, content) ? content : nil
     }
 
-    private func isClean(_ file: Int32, _ content: Content) -> Bool {
-        if let known = state.withLock({ $0.clean[content] }) { return known }
+    private func isClean(_ file: Int32, _ content: FileContent) -> Bool {
+        if let known = catalogue.wholeFiles.isWhole(content) { return known }
         guard case .capture(let format) = CaptureFormat.probe(file) else { return false }
         var walk = RecordWalk(
             format, from: format.container == .classic ? UInt64(format.headerBytes) : 0, Conversion())
@@ -88,10 +97,7 @@ final class CachedRanges: Sendable {
                 offset += UInt64(count)
             }
         }
-        state.withLock { state in
-            if state.clean.count >= Self.filesMax { state.clean.removeAll() }
-            state.clean[content] = isClean
-        }
+        catalogue.wholeFiles.note(content, isWhole: isClean)
         return isClean
     }
 }

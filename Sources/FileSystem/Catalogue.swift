@@ -36,6 +36,7 @@ final class Catalogue: Sendable {
     enum FileKind { case capture, foreign }
 
     let source: SourceTree
+    let wholeFiles = WholeFiles()
     private let remembered = Mutex(Remembered())
     /// Directories remembered at the same time.
     private static let listingsMax = 64

@@ -1,3 +1,4 @@
+internal import CFuse
 import Glibc
 import Machine
 
@@ -93,6 +94,15 @@ final class Chain {
         return .bytes(filled)
     }
 
+    /// Neither begins a file nor ends one, which are things that readers decide about.
+    func readAhead(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
+        guard failure == nil, !parts.isEmpty else { return 0 }
+        let part = part(at: offset)
+        guard offset >= part.start, part.canReadAhead(target.count, at: offset) else { return 0 }
+        guard let count = try? unsafe part.read(target, at: part.skipped + (offset - part.start)) else { return 0 }
+        return count
+    }
+
     private func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
         do throws(Errno) {
             if parts.isEmpty, let outcome = try begin() { return outcome }
@@ -109,6 +119,7 @@ final class Chain {
             if count > 0 { return .bytes(count) }
             return try atEndOfData(of: part, position)
         } catch {
+            report("\(current?.name ?? names.first): \(SystemError("read", code: error.code).reason)")
             return .failure(error.code)
         }
     }
@@ -147,7 +158,10 @@ final class Chain {
         }
         if position > part.end { return try jump(part, to: position, status) }
         let next = try nextName(after: part, status)
-        guard isDone(part, status, hasSuccessor: next != nil) else { return .wait }
+        guard isDone(part, status, hasSuccessor: next != nil) else {
+            waitForDirectory(status)
+            return .wait
+        }
         if let next {
             // What was written between the last read and the close of the file.
             if Self.hasGrown(part, status) { return .wait }
@@ -155,6 +169,11 @@ final class Chain {
         }
         if names.last == part.name || (names.last != nil && remaining.isEmpty) { return finish(part) }
         return .wait
+    }
+
+    /// Nothing tells that a directory is gone as long as a file of it is open, so with a deleted file it is looked for.
+    private func waitForDirectory(_ status: SourceStatus) {
+        if status.status.st_nlink == 0 { deadline = deadline ?? Clock.monotonic() + options.settle }
     }
 
     /// Whether the file is longer than what was read, so that it has to be read again.
@@ -192,10 +211,17 @@ final class Chain {
 
     /// The file is done and was the last one.
     func finish(_ part: ChainPart) -> ReadOutcome {
+        noteIfWhole(part)
         if let problem = part.finish() { report("\(part.name): \(problem)") }
         filesDone += 1
         hasEnded = true
         return part.completion.isEmpty ? .end : .bytes(0)
+    }
+
+    /// What was found out on the way spares a later reader the same.
+    private func noteIfWhole(_ part: ChainPart) {
+        guard let status = part.status(), part.isWhole(status) else { return }
+        catalogue.wholeFiles.note(FileContent(status), isWhole: true)
     }
 
     /// The current file ends here, whatever comes.
@@ -221,6 +247,7 @@ final class Chain {
     /// Completes the current file and begins the next one, unless the stream is to end in between.
     private func go(from part: ChainPart, to next: String) throws(Errno) -> ReadOutcome {
         if part.length == nil {
+            noteIfWhole(part)
             if let problem = part.finish() { report("\(part.name): \(problem)") }
             filesDone += 1
             ring.remember(part)

@@ -103,6 +103,20 @@ final class ChainPart {
         return rest.count
     }
 
+    /// Whether so many bytes from a place in the stream are there and lie within the file, right behind what was read.
+    func canReadAhead(_ count: Int, at position: UInt64) -> Bool {
+        guard file >= 0, converted == nil, header.isEmpty else { return false }
+        let from = skipped + (position - start)
+        if let length { return position - start + UInt64(count) <= length - UInt64(completion.count) }
+        return from <= reached && from + UInt64(count) <= status()?.size ?? 0
+    }
+
+    /// Whether all of the file was looked at, nothing is wrong with it, and it is given on as it is.
+    func isWhole(_ status: SourceStatus) -> Bool {
+        length == nil && converted == nil && header.isEmpty && reached == status.size && walk.stop == .nothing
+            && !walk.isLost && walk.ending(at: reached) == .boundary
+    }
+
     /// The file as it is now.
     func status() -> SourceStatus? { file >= 0 ? SourceTree.status(ofOpen: file) : nil }
 

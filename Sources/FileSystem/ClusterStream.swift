@@ -174,26 +174,41 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
                 return true
             }
         }
-        while splitter.hasRecords && splitter.nextSource < limit {
-            let source = splitter.nextSource
-            guard let (record, hash, bytes) = unsafe splitter.next() else {
-                if case .failure(let code) = splitter.fill(from: chain) { ending = .failure(code) }
-                return true
-            }
-            // Marks of queues are made for stretches of 4096 bytes, not for every record.
-            let mark = source & ~4095
-            switch record.kind {
-            case .packet:
-                let member = members[FlowHash.member(hash, of: UInt32(options.clusterSize))]
-                if !member.hasLeft { unsafe member.queue.append(bytes, record.length, source: mark) }
-            case .everybody:
-                for member in members where !member.hasLeft {
-                    unsafe member.queue.append(bytes, record.length, source: mark)
-                }
-            case .nobody: break
-            }
-        }
+        if !giveOut(upTo: limit), case .failure(let code) = splitter.fill(from: chain) { ending = .failure(code) }
         return true
+    }
+
+    /// Puts the records at hand into queues. False if it is better to read on first.
+    private func giveOut(upTo limit: UInt64) -> Bool {
+        // Members are taken by reference once, not counted for every record.
+        unsafe withUnsafeTemporaryAllocation(of: Unmanaged<ClusterMember>.self, capacity: members.count) { seats in
+            for index in members.indices {
+                unsafe seats.initializeElement(at: index, to: .passUnretained(members[index]))
+            }
+            let count = UInt32(options.clusterSize)
+            while splitter.hasRecords && splitter.nextSource < limit {
+                // Marks of queues are made for stretches of 4096 bytes, not for every record.
+                let mark = splitter.nextSource & ~4095
+                guard let (record, hash, bytes) = unsafe splitter.next() else { return false }
+                switch record.kind {
+                case .packet:
+                    unsafe Self.give(bytes, record.length, mark, seats[FlowHash.member(hash, of: count)])
+                case .everybody:
+                    for index in seats.indices { unsafe Self.give(bytes, record.length, mark, seats[index]) }
+                case .nobody: break
+                }
+            }
+            return true
+        }
+    }
+
+    @inline(__always)
+    private static func give(
+        _ bytes: UnsafeRawPointer, _ length: Int, _ mark: UInt64, _ seat: Unmanaged<ClusterMember>
+    ) {
+        unsafe seat._withUnsafeGuaranteedRef { member in
+            if !member.hasLeft { unsafe member.queue.append(bytes, length, source: mark) }
+        }
     }
 
     /// Up to where in the stream packets may be shared out: so far ahead of the slowest member.

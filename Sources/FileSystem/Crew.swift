@@ -20,11 +20,15 @@ import Synchronization
 
     deinit { close(ended) }
 
-    func start(_ follower: Follower) throws(SystemError) {
+    func start(_ services: StreamServices) throws(SystemError) {
         let count = min(4, max(2, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
-        running.store(count + 1, ordering: .sequentiallyConsistent)
+        running.store(count + 2, ordering: .sequentiallyConsistent)
         try PinnedThread(name: "follow", cpus: nil) {
-            follower.run()
+            services.follower.run()
+            self.leave()
+        }.detach()
+        try PinnedThread(name: "prefetch", cpus: nil) {
+            services.prefetcher.run()
             self.leave()
         }.detach()
         for number in 0..<count {
@@ -36,8 +40,9 @@ import Synchronization
     }
 
     /// Waits for a second until all threads have ended. Whether they have.
-    func finish(_ follower: Follower) -> Bool {
-        follower.stop()
+    func finish(_ services: StreamServices) -> Bool {
+        services.follower.stop()
+        services.prefetcher.stop()
         for _ in 0..<1000 {
             if running.load(ordering: .acquiring) == 0 { return true }
             usleep(1000)

@@ -9,6 +9,8 @@ struct OpenedFile {
     var isDirect = true
     /// Pages cached for an earlier open stay.
     var keepsCache = false
+    /// The number of the file that the kernel reads from by itself.
+    var backing: Int32?
 }
 
 /// The way back from a chain to the cluster that owns it; set once, before the chain is used.
@@ -50,18 +52,34 @@ extension LiveFileSystem {
             return try openBackward(names, scope, process: process, name: name)
         }
         if scope.options.clusterSize > 1 { return openSeat(names, scope, process: process, name: name) }
+        if let passed = openPassed(names, scope, process: process, name: name, node: node) { return passed }
         let chain = try Chain(names, scope.options, catalogue, log: log) { [control] completed, next in
             guard let end = control.ending(behind: completed, process: process, scope) else { return false }
             control.ended(end, last: completed, next: next, scope)
             return true
         }
-        let stream = SingleStream(chain, services, process: process, name: name)
+        let admission = scope.options.cached ? cachedRanges.admit(names, scope.options, node: node) : nil
+        let stream = SingleStream(chain, services, process: process, name: name, prefetches: admission == nil)
         var opened = OpenedFile(reader: Reader(stream, process: process, name: name))
-        if scope.options.cached, let admission = cachedRanges.admit(names, scope.options, node: node) {
+        if let admission {
             opened.isDirect = false
             opened.keepsCache = scope.options.keepCache || admission == .samePages
         }
         return opened
+    }
+
+    /// One whole file that nobody writes, which the kernel can read by itself.
+    private func openPassed(
+        _ names: ChainNames, _ scope: ControlScope, process: Int32, name: String, node: UInt64
+    ) -> OpenedFile? {
+        guard names.first == names.last, passthrough.isPossible,
+            let (file, content) = cachedRanges.openWhole(joined(names.directory, names.first), scope.options)
+        else { return nil }
+        defer { close(file) }
+        guard let number = passthrough.open(node, file, content) else { return nil }
+        let text = joined(names.directory, "\(name): pid \(process)")
+        let reader = Reader(PassedStream(passthrough, node, text), process: process, name: name)
+        return OpenedFile(reader: reader, backing: number)
     }
 
     /// A Spillway cache, newest batch first.
@@ -73,7 +91,7 @@ extension LiveFileSystem {
             throw Errno(EINVAL)
         }
         let chain = try BackwardChain(names, scope.options, catalogue, log: log)
-        let stream = SingleStream(chain, services, process: process, name: name)
+        let stream = SingleStream(chain, services, process: process, name: name, prefetches: false)
         return OpenedFile(reader: Reader(stream, process: process, name: name))
     }
 

@@ -13,6 +13,8 @@ final class LiveFileSystem: Sendable {
     let control = ControlFiles()
     let clusters = ClusterRegistry()
     let cachedRanges: CachedRanges
+    let passthrough = Passthrough()
+    let patience = Patience()
     let nodes: Nodes
     let log: @Sendable (String) -> Void
     /// Who made the mount; the made-up files are theirs.
@@ -41,6 +43,15 @@ final class LiveFileSystem: Sendable {
     func readers(of node: UInt64) -> [Reader] { readers.withLock { $0[node] ?? [] } }
 
     var allReaders: [Reader] { readers.withLock { $0.values.flatMap { $0 } } }
+
+    /// Whether a node has to be a new one, because the kernel reads through it from what is not there any more like that.
+    func isOutdated(_ number: UInt64, _ kind: NodeKind) -> Bool {
+        guard let content = passthrough.content(of: number) else { return false }
+        guard case .stream(let names, _) = kind else { return true }
+        guard let (file, status) = try? source.openFile(joined(names.directory, names.first)) else { return true }
+        defer { close(file) }
+        return FileContent(status) != content || spillway_has_writer(file) == 1
+    }
 
     /// What a name in a directory stands for.
     func resolve(_ name: String, in parent: UInt64) throws(Errno) -> NodeKind {

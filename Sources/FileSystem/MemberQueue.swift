@@ -34,6 +34,11 @@ import Glibc
     /// began. Those before `delivered` are gone.
     private var marks: [(end: UInt64, source: UInt64)] = []
     private var firstMark = 0
+    /// The latest stretch, which ends at `end`; nil before the first one.
+    private var lastSource: UInt64?
+    /// Where the next byte goes, and how much room is there.
+    private var tail: UnsafeMutableRawPointer?
+    private var room = 0
 
     /// How much stays readable behind the member's place.
     static let replayBytes: UInt64 = 1 << 18
@@ -45,27 +50,32 @@ import Glibc
     deinit { for index in unsafe slabs.indices { unsafe store.give(slabs[index]) } }
 
     /// Where in the source the oldest byte comes from that the member did not get; nil if there is none.
-    var oldestSource: UInt64? { firstMark < marks.count ? marks[firstMark].source : nil }
+    var oldestSource: UInt64? {
+        if firstMark < marks.count { return marks[firstMark].source }
+        return end > delivered ? lastSource : nil
+    }
 
     /// Adds a record.
     mutating func append(_ bytes: UnsafeRawPointer, _ count: Int, source: UInt64) {
+        if lastSource != source {
+            if let lastSource, end > delivered { marks.append((end, lastSource)) }
+            lastSource = source
+        }
         var done = 0
         while done < count {
-            let used = unsafe Int(end - start) - (slabs.count - 1) * SlabStore.slabBytes
-            if unsafe slabs.isEmpty || used == SlabStore.slabBytes {
-                unsafe slabs.append(store.take())
-                continue
+            if room == 0 {
+                let slab = unsafe store.take()
+                unsafe slabs.append(slab)
+                unsafe tail = slab
+                room = SlabStore.slabBytes
             }
-            let part = min(count - done, SlabStore.slabBytes - used)
-            unsafe (slabs[slabs.count - 1] + used).copyMemory(from: bytes + done, byteCount: part)
+            let part = min(count - done, room)
+            unsafe tail!.copyMemory(from: bytes + done, byteCount: part)
+            unsafe tail = tail! + part
+            room -= part
             done += part
-            end += UInt64(part)
         }
-        if firstMark < marks.count, marks[marks.count - 1].source == source {
-            marks[marks.count - 1].end = end
-        } else {
-            marks.append((end, source))
-        }
+        end += UInt64(count)
     }
 
     /// The pieces that hold up to so many bytes from an offset on, for one answer.

@@ -9,6 +9,10 @@ struct MountPoint {
 
     init(source: String, target: String, log: (String) -> Void) throws(MountError) {
         self.source = try Self.directory(source)
+        // Its streams have no end, so what would follow them never comes.
+        if Self.mountType(ofDevice: self.source) == "fuse.spillway" {
+            throw MountError(.usage, "\(source): it is such a mount itself; mount the directory of captures behind it")
+        }
         try Self.clearIfDead(target, log)
         self.target = try Self.directory(target)
         // The mount would wait for itself.
@@ -65,6 +69,20 @@ struct MountPoint {
     /// The type of what is mounted at a path, which cannot be looked at itself.
     private static func mountType(_ target: String) -> String? {
         let path = absolute(target)
+        return mountType { fields in unescaped(fields[4]) == path }
+    }
+
+    /// The type of the file system that a directory is in.
+    private static func mountType(ofDevice path: String) -> String? {
+        guard let device = identity(path)?.device else { return nil }
+        // The two halves of a device number as glibc lays them out (makedev(3)).
+        let major = (device >> 8) & 0xFFF | (device >> 32) & ~0xFFF
+        let minor = device & 0xFF | (device >> 12) & ~0xFF
+        return mountType { fields in fields[2] == "\(major):\(minor)" }
+    }
+
+    /// The type in the last line of mountinfo (proc(5)) whose fields are the wanted ones.
+    private static func mountType(where isWanted: ([Substring]) -> Bool) -> String? {
         let file = unsafe open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
@@ -79,7 +97,7 @@ struct MountPoint {
         for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
             let fields = line.split(separator: " ")
             guard fields.count > 8, let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count else { continue }
-            if unescaped(fields[4]) == path { type = String(fields[dash + 1]) }
+            if isWanted(fields) { type = String(fields[dash + 1]) }
         }
         return type
     }

@@ -77,9 +77,10 @@ public struct MountSession {
         _ session: OpaquePointer, _ system: LiveFileSystem, _ point: MountPoint
     ) throws(MountError) {
         var end = EndSignals()
+        unsafe DeviceIO.install(session)
         let crew = unsafe Crew(session)
         do throws(SystemError) {
-            try crew.start(system.services.follower)
+            try crew.start(system.services)
         } catch {
             throw MountError(.kernel, error.description)
         }
@@ -89,7 +90,7 @@ public struct MountSession {
         // The name goes at once; what is still open is served until it is closed, for a moment.
         if isToldToEnd { MountPoint.detach(point.target) }
         // Closing the device, which the end of the process does, ends the rest.
-        if !crew.finish(system.services.follower) { _exit(0) }
+        if !crew.finish(system.services) { _exit(0) }
     }
 
     /// A kernel that gives requests up after a time would end the whole mount when a reader waits for long.

@@ -51,10 +51,16 @@ final class Nodes: Sendable {
     func name(_ number: UInt64) -> String { table.withLock { $0.nodes[number]?.place.name ?? "" } }
 
     /// Notes that the kernel looked up a name, and gives its number.
-    func lookUp(_ name: String, in parent: UInt64, _ kind: NodeKind) -> UInt64 {
-        table.withLock { table in
-            let place = Place(parent: parent, name: name)
-            if let number = table.numbers[place] {
+    ///
+    /// - Parameter isOutdated: whether a number must not be used again.
+    func lookUp(
+        _ name: String, in parent: UInt64, _ kind: NodeKind, isOutdated: (UInt64) -> Bool = { _ in false }
+    ) -> UInt64 {
+        let place = Place(parent: parent, name: name)
+        let known = table.withLock { $0.numbers[place] }
+        let outdated = known.flatMap { isOutdated($0) ? $0 : nil }
+        return table.withLock { table in
+            if let number = table.numbers[place], number != outdated {
                 table.nodes[number]!.kind = kind
                 table.nodes[number]!.lookups += 1
                 return number
@@ -76,7 +82,7 @@ final class Nodes: Sendable {
                 table.nodes[number]!.lookups -= count
             } else {
                 table.nodes[number] = nil
-                table.numbers[node.place] = nil
+                if table.numbers[node.place] == number { table.numbers[node.place] = nil }
             }
         }
     }

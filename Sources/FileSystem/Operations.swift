@@ -93,7 +93,7 @@ enum Operations {
         _ system: LiveFileSystem, _ name: String, _ parent: UInt64, _ kind: NodeKind, _ request: fuse_req_t?
     ) throws(Errno) -> fuse_entry_param {
         var entry = fuse_entry_param()
-        let number = system.nodes.lookUp(name, in: parent, kind)
+        let number = system.nodes.lookUp(name, in: parent, kind) { system.isOutdated($0, kind) }
         do throws(Errno) {
             entry.attr = try unsafe system.attributes(number, kind, thread: Operations.thread(request))
         } catch {
@@ -113,7 +113,10 @@ enum Operations {
                 let opened = try unsafe system.open(
                     number, flags: info!.pointee.flags, thread: Operations.thread(request))
                 unsafe Operations.reply(opened, info!, of: number, request, system) {
-                    unsafe fuse_reply_open(request, info)
+                    if let backing = opened.backing {
+                        return unsafe spillway_reply_passthrough(request, info!.pointee.fh, backing)
+                    }
+                    return unsafe fuse_reply_open(request, info)
                 }
             }
         }
@@ -138,7 +141,10 @@ enum Operations {
             // The flags are those of this moment: O_NONBLOCK may have been set by fcntl(2) after the open.
             let isNonBlocking = unsafe info.pointee.flags & O_NONBLOCK != 0
             let read = unsafe HeldRead(request, size: size, offset: UInt64(max(0, offset)))
+            // With its answer the request is gone.
+            let patience = unsafe Operations.fileSystem(request).patience
             reader.stream.read(read, by: reader, isNonBlocking: isNonBlocking)
+            patience.noteRead()
         }
         unsafe table.write = { request, number, bytes, size, offset, _ in
             unsafe Operations.answer(request) { () throws(Errno) in

@@ -6,7 +6,7 @@ import Synchronization
 /// The chain of files as one reader sees it: bytes as they stand in the files.
 ///
 /// SAFETY: all variables are touched only under `lock`.
-final class SingleStream: ReadableStream, FollowedStream, @unchecked Sendable {
+final class SingleStream: ReadableStream, FollowedStream, PrefetchedStream, @unchecked Sendable {
     let identifier: UInt64
     private let chain: any StreamSource
     private let services: StreamServices
@@ -20,22 +20,67 @@ final class SingleStream: ReadableStream, FollowedStream, @unchecked Sendable {
     private var delivered: UInt64 = 0
     private var sawEnd = false
     private var isShut = false
+    private let prefetches: Bool
+    /// Where the reader is expected next, and the size of its reads.
+    private var expected: (offset: UInt64, size: Int)?
+    /// What was read for it, in a buffer of the pool.
+    private var prefetched: (offset: UInt64, size: Int, buffer: UInt)?
 
-    init(_ chain: any StreamSource, _ services: StreamServices, process: Int32, name: String) {
+    /// Reads from this size on are worth reading ahead for.
+    private static let largeRead = 1 << 17
+
+    init(
+        _ chain: any StreamSource, _ services: StreamServices, process: Int32, name: String, prefetches: Bool
+    ) {
+        self.prefetches = prefetches
         identifier = services.nextIdentifier()
         self.chain = chain
         self.services = services
         reader = (process, name)
     }
 
+    deinit { if let prefetched { services.buffers.give(prefetched.buffer) } }
+
     func read(_ read: HeldRead, by reader: Reader, isNonBlocking: Bool) {
-        unsafe services.buffers.withBuffer(read.size) { buffer in
-            var outcome = lock.withLock { _ in unsafe attempt(read, buffer) }
-            if outcome == .wait && !isNonBlocking {
-                guard let later = unsafe hold(read, by: reader, buffer) else { return }
-                outcome = later
-            }
-            unsafe read.reply(outcome, buffer)
+        var address = services.buffers.take()
+        defer { services.buffers.give(address) }
+        var (outcome, goesOn) = lock.withLock { _ -> (ReadOutcome, Bool) in
+            let outcome = unsafe takePrefetched(read, &address) ?? attempt(read, BufferPool.memory(address, read.size))
+            return (outcome, expectNext(read, outcome))
+        }
+        if goesOn { services.prefetcher.want(self) }
+        let buffer = unsafe BufferPool.memory(address, read.size)
+        if outcome == .wait && !isNonBlocking {
+            guard let later = unsafe hold(read, by: reader, buffer) else { return }
+            outcome = later
+        }
+        unsafe read.reply(outcome, buffer)
+    }
+
+    /// Answers a read with what was read ahead for it, exchanging the buffers. Under the lock.
+    private func takePrefetched(_ read: HeldRead, _ address: inout UInt) -> ReadOutcome? {
+        expected = nil
+        guard !isShut, let found = prefetched, found.offset == read.offset, found.size == read.size else { return nil }
+        prefetched = (0, 0, address)
+        address = found.buffer
+        position = read.offset + UInt64(found.size)
+        delivered = max(delivered, position)
+        return .bytes(found.size)
+    }
+
+    /// Whether the reader is likely to go on in the same way. Under the lock.
+    private func expectNext(_ read: HeldRead, _ outcome: ReadOutcome) -> Bool {
+        guard prefetches, read.size >= Self.largeRead, outcome == .bytes(read.size) else { return false }
+        expected = (read.offset + UInt64(read.size), read.size)
+        return true
+    }
+
+    func prefetch() {
+        lock.withLock { _ in
+            guard !isShut, let (offset, size) = expected.take() else { return }
+            let buffer = prefetched?.buffer ?? services.buffers.take()
+            let count = unsafe chain.readAhead(BufferPool.memory(buffer, size), at: offset)
+            prefetched = (offset, count, buffer)
         }
     }
 
@@ -165,6 +210,7 @@ final class StreamServices: Sendable {
     let catalogue: Catalogue
     let follower: Follower
     let buffers = BufferPool()
+    let prefetcher = Prefetcher()
     let log: @Sendable (String) -> Void
     private let identifiers = Atomic<UInt64>(1)
 

@@ -89,9 +89,14 @@ final class SourceTree: Sendable {
         defer { unsafe closedir(stream) }
         var result: [(name: String, type: UInt8)] = []
         while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
+            // A name that is no UTF-8 cannot be asked for, so it is not shown.
+            guard
+                let name = unsafe withUnsafeBytes(
+                    of: &entry.pointee.d_name,
+                    { bytes in
+                        unsafe String(validating: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                    })
+            else { continue }
             if name != "." && name != ".." { unsafe result.append((name, entry.pointee.d_type)) }
         }
         return result

@@ -9,7 +9,7 @@ import Glibc
 @safe struct Splitter: ~Copyable, @unchecked Sendable {
     /// How far behind a fragment its first one is looked for, in bytes of the stream.
     static var lookAhead: Int { @_noLocks get { 1 << 18 } }
-    private static let windowBytes = 1 << 19
+    private static let windowBytes = 1 << 21
     private static let recordsMax = limit
 
     /// Where in the stream the window begins.
@@ -132,5 +132,5 @@ import Glibc
         return true
     }
 
-    private static var limit: Int { @_noLocks get { 1 << 14 } }
+    private static var limit: Int { @_noLocks get { 1 << 16 } }
 }

@@ -9,7 +9,7 @@
     case invalidDescriptors, socketRxDropped, socketRxRingFull, socketFillRingEmpty, socketTxInvalid, socketTxRingEmpty
     // Worker threads.
     case received, receivedBytes, filteredExpression, filteredOwn, filteredCount, merged, reassembled, inWorker
-    case droppedPoolFull, encoded, encodedBytes, batches, cutPackets
+    case droppedPoolFull, encoded, encodedBytes, diverted, batches, cutPackets
     // What becomes of fragments, in the same threads.
     case fragments, handedOn, fragmentDatagrams, fragmentBytes, reassemblyTime, longestReassembly
     case atomicFragments, tinyFragments, duplicateFragments, overlappedDatagrams
@@ -18,8 +18,8 @@
     case unassembledTableFull, unassembledMemoryFull, unassembledCollision, unassembledBusy, unassembledEnd
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
-    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedRemoved,
-        droppedLateHello, droppedCacheDamage
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedRemoved
+    case droppedLateHello, droppedCacheDamage
     case spilled, replayed, cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
@@ -97,6 +97,8 @@
         case .droppedPoolFull: .drop(.worker, "pool_full", "No free segment, and the policy is to lose the newest")
         case .encoded: .count(.worker, "encoded", "encoded_packets", "Packets in closed batches")
         case .encodedBytes: .count(.worker, "encoded_bytes", "encoded_bytes", "Bytes of closed batches")
+        case .diverted:
+            .count(.worker, "diverted", "diverted_packets", "Packets in closed batches of the diverted lane")
         case .batches: .count(.worker, "batches", "batches", "Batches closed")
         case .cutPackets:
             .count(.worker, "cut", "cut_packets", "Packets cut to the snapshot length, true length kept")

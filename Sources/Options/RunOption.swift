@@ -23,6 +23,9 @@ public enum RunOption: String, CommandOption {
     case reassemble, overlap
     case fragmentTimeout = "fragment-timeout"
     case fragmentMemory = "fragment-memory"
+    case admit
+    case admitBy = "admit-by"
+    case admitMatch = "admit-match"
     case onFull = "on-full"
     case spill
     case spillSize = "spill-size"

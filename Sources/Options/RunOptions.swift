@@ -55,6 +55,19 @@ public struct RunOptions: Sendable {
         case off
     }
 
+    /// How much goes towards TCP.
+    public enum Admit: Sendable, Equatable {
+        /// What the governor says.
+        case auto
+        /// One packet in so many.
+        case oneIn(UInt32)
+    }
+
+    /// What is diverted together.
+    public enum AdmitBy: String, Sendable, CaseIterable {
+        case packet, flow
+    }
+
     /// What is lost when the pool is full and nothing else helps.
     public enum OnFull: String, Sendable, CaseIterable {
         case dropOldest = "drop-oldest"
@@ -160,6 +173,12 @@ public struct RunOptions: Sendable {
     public var fragmentTimeout: UInt64?
     /// Bytes for fragments that wait.
     public var fragmentMemory: Int?
+    /// How much goes towards TCP when not everything can.
+    public var admit: Admit?
+    /// What is diverted together.
+    public var admitBy: AdmitBy?
+    /// What may be diverted, a filter in libpcap's language.
+    public var admitMatch: String?
     /// What is lost when the pool is full.
     public var onFull: OnFull?
     /// The directory of the spill cache.
@@ -214,6 +233,12 @@ public struct RunOptions: Sendable {
         overlap = try settings.choice(.overlap)
         fragmentTimeout = try settings.time(.fragmentTimeout, least: 1)
         fragmentMemory = try settings.size(.fragmentMemory, 256 << 10...Int.max)
+        admit = try settings.value(.admit, "auto, or a whole number from 1 to 1024: one packet in so many") { text in
+            if text == "auto" { return .auto }
+            return Values.count(text).flatMap { (1...1024).contains($0) ? .oneIn(UInt32($0)) : nil }
+        }
+        admitBy = try settings.choice(.admitBy)
+        admitMatch = settings.last(.admitMatch)?.text
         onFull = try settings.choice(.onFull)
         spill = try settings.plainPath(.spill)
         spillFileSize = try settings.size(.spillFileSize, 1 << 20...1 << 40)
@@ -289,7 +314,7 @@ public struct RunOptions: Sendable {
     /// What is said of a cache that there is not.
     private func checkSpill(_ settings: Settings) throws(OptionError) {
         guard spill == nil else { return }
-        for option in [RunOption.spillSize, .spillFileSize, .memoryAge, .sync, .replay] {
+        for option in [RunOption.admit, .admitBy, .admitMatch, .spillSize, .spillFileSize, .memoryAge, .sync, .replay] {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
             throw OptionError("\(setting.quotation): there is no cache; give --spill DIR, or leave it out")
         }
@@ -312,7 +337,8 @@ public struct RunOptions: Sendable {
     /// several runs share.
     private func checkInputKind(_ settings: Settings) throws(OptionError) {
         let isFiles = if case .files = inputs { true } else { false }
-        let others: [RunOption] = isFiles ? [.capture, .tap, .busyPoll] : [.pace]
+        let others: [RunOption] =
+            isFiles ? [.capture, .tap, .busyPoll, .admit, .admitBy, .admitMatch] : [.pace]
         for option in others {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
             throw OptionError(

@@ -1,6 +1,6 @@
 /// Every option of `spillway send` that has a value.
 public enum SendOption: String, CommandOption {
-    case to
+    case to, method, relay
     case rate
     case peerRate = "peer-rate"
     case timeout
@@ -16,8 +16,23 @@ public enum SendOption: String, CommandOption {
 
 /// What `spillway send` was told, each value understood. A value that is nil was not given.
 public struct SendSettings: Sendable {
+    /// How bytes get into sockets.
+    public enum Method: String, Sendable, CaseIterable {
+        /// Pages of the file, without copying them.
+        case sendfile
+        /// As few system calls as possible.
+        case minimum
+    }
+
     /// The receivers, at least one.
     public var to: [Address]
+    /// How they are sent to.
+    public var method: Method?
+    /// Who brings the bytes to whom.
+    public enum Relay: String, Sendable, CaseIterable { case none, chain, tree }
+
+    /// Who brings the bytes to whom.
+    public var relay: Relay?
     /// Bytes per second to all receivers together, and to each.
     public var rate: Int?, peerRate: Int?
     /// Nanoseconds without progress after which a receiver is given up.
@@ -41,10 +56,15 @@ public struct SendSettings: Sendable {
             guard to[..<place].contains(address) else { continue }
             throw OptionError("--to \(address): there twice; give each receiver once")
         }
+        method = try settings.choice(.method)
+        relay = try settings.choice(.relay)
         rate = try settings.size(.rate, 1024...Int.max)
         peerRate = try settings.size(.peerRate, 1024...Int.max)
         timeout = try settings.time(.timeout, least: 1_000_000)
         tokenFile = try settings.plainPath(.tokenFile)
         report = try settings.path(.report)
+        if method == .minimum, rate != nil || peerRate != nil || (relay ?? .none) != .none {
+            throw OptionError("--method minimum: knows no --rate, no --peer-rate and no --relay")
+        }
     }
 }

@@ -8,6 +8,7 @@ internal import Machine
     private let linkTypeCell: UnsafeMutablePointer<UInt16>
     private let filterCell: UnsafeMutablePointer<PacketFilter?>
     private let hasFilter: UnsafeMutablePointer<Bool>
+    private let divertibleCell: UnsafeMutablePointer<PacketFilter?>
 
     /// An empty slot: every packet matches.
     init() {
@@ -17,6 +18,8 @@ internal import Machine
         unsafe linkTypeCell.initialize(to: 0)
         unsafe filterCell.initialize(to: nil)
         unsafe hasFilter.initialize(to: false)
+        unsafe divertibleCell = UnsafeMutablePointer.allocate(capacity: 1)
+        unsafe divertibleCell.initialize(to: nil)
     }
 
     /// The link type of the run (LINKTYPE_ number).
@@ -25,10 +28,19 @@ internal import Machine
     }
 
     /// Fills the slot. Control plane.
-    func set(linkType: UInt16, filter: PacketFilter?) {
+    ///
+    /// - Parameter divertible: what may be diverted; nil for everything.
+    func set(linkType: UInt16, filter: PacketFilter?, divertible: PacketFilter? = nil) {
+        unsafe divertibleCell.pointee = divertible
         unsafe linkTypeCell.pointee = linkType
         unsafe filterCell.pointee = filter
         unsafe hasFilter.pointee = filter != nil
+    }
+
+    /// Whether the packet may be diverted.
+    @_noLocks func isDivertible(_ bytes: UnsafeRawPointer, captured: UInt32, original: UInt32) -> Bool {
+        guard let filter = unsafe divertibleCell.pointee else { return true }
+        return unsafe filter.matches(bytes, captured: captured, original: original)
     }
 
     /// Whether the packet passes.

@@ -7,11 +7,15 @@ internal import Synchronization
 final class LinkTypeGate: Sendable {
     private let registry: InterfaceRegistry
     private let expression: String?
+    private let divertible: String?
     private let slots: [FilterSlot]
     private let chosen = Mutex<LinkType?>(nil)
 
-    /// - Parameter slots: one per worker; all get the same filter.
-    init(registry: InterfaceRegistry, expression: String?, slots: [FilterSlot]) {
+    /// - Parameters:
+    ///   - slots: one per worker; all get the same filters.
+    ///   - divertible: the filter of what may be diverted; nil for everything.
+    init(registry: InterfaceRegistry, expression: String?, divertible: String? = nil, slots: [FilterSlot]) {
+        self.divertible = divertible
         self.registry = registry
         self.expression = expression
         self.slots = slots
@@ -49,14 +53,19 @@ final class LinkTypeGate: Sendable {
             }
             return
         }
-        var filter: PacketFilter?
-        if let expression, filterInUserSpace {
-            do throws(PacketFilterError) {
-                filter = try PacketFilter(expression, linkType: linkType, snapLength: 262144)
-            } catch {
-                throw RelayError(.usage, "-f \(expression): \(error)")
-            }
+        let filter = try filterInUserSpace ? compiled(expression, "-f", linkType) : nil
+        let other = try compiled(divertible, "--admit-match", linkType)
+        for slot in slots { slot.set(linkType: linkType.value, filter: filter, divertible: other) }
+    }
+
+    private func compiled(
+        _ expression: String?, _ option: String, _ linkType: LinkType
+    ) throws(RelayError) -> PacketFilter? {
+        guard let expression else { return nil }
+        do throws(PacketFilterError) {
+            return try PacketFilter(expression, linkType: linkType, snapLength: 262144)
+        } catch {
+            throw RelayError(.usage, "\(option) \(expression): \(error)")
         }
-        for slot in slots { slot.set(linkType: linkType.value, filter: filter) }
     }
 }

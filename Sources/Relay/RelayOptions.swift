@@ -149,6 +149,19 @@ public struct RelayOptions: Sendable, Equatable {
         public init(directory: String) { self.directory = directory }
     }
 
+    /// Which packets go to disk at once when not all can go towards TCP.
+    public struct Admission: Sendable, Equatable {
+        /// One packet in so many goes towards TCP; nil: the governor decides.
+        public var fixed: UInt32?
+        /// Whole conversations instead of packets.
+        public var isByFlow = false
+        /// A libpcap filter: what it does not match is never diverted.
+        public var match: String?
+
+        /// The defaults.
+        public init() {}
+    }
+
     /// The rung of the capture ladder.
     public enum CaptureMode: String, Sendable, CaseIterable {
         /// The best there is.
@@ -245,6 +258,8 @@ public struct RelayOptions: Sendable, Equatable {
     private(set) var chosenFragmentMemory: Int?
     /// Where batches go that memory cannot keep.
     public var spill: Spill?
+    /// How much goes towards TCP when not everything can; needs a cache, and interfaces as input.
+    public var admit = Admission()
     /// What is lost when the pool is full.
     public var onFull = OnFull.dropOldest
     /// Nanoseconds a run waits for destinations at its end.
@@ -255,6 +270,9 @@ public struct RelayOptions: Sendable, Equatable {
     public var metrics: HostPort?
     /// Where the report goes; `-` is standard output.
     public var report: String?
+
+    /// Whether packets may be diverted.
+    var diverts: Bool { isLive && spill != nil && admit.fixed != 1 }
 
     /// The defaults.
     public init() {}

@@ -1,3 +1,4 @@
+internal import Admission
 internal import Capture
 internal import Egress
 internal import Synchronization
@@ -57,6 +58,7 @@ extension RelayRun {
             (plans[number], counters.destinations[number].snapshot(), outcomes.first { $0.plan == number })
         }
         report.memoryPeak = ProcessMemory.peak()
+        report.admission = admission?.board.present
         report.cpu = ThreadGroup.Stage.allCases.map { ($0.rawValue, threads.cpu($0)) }
         report.judge(problems)
         return report

@@ -1,3 +1,4 @@
+internal import Admission
 internal import Egress
 internal import FileService
 internal import Pcapng
@@ -20,19 +21,39 @@ extension RelayRun {
                     scope: .destination, labels: [("destination", plan.name)],
                     values: counters.destinations[number].snapshot()))
         }
-        let gauges: [MetricsText.Gauge] = [
-            .init(
-                "memory_budget_bytes", "Memory the run was given, by what it is for",
-                budget.terms.map { ([("purpose", $0.reason)], Double($0.bytes)) }),
-            .init("segments", "Segments of the pool", [([], Double(pool.count))]),
-            .init("thread_info", "Which thread serves what", threadLabels.map { ($0, 1) }),
-            .init(
-                "build_info", "What is running",
-                [([("run", identity.description), ("sensor", options.name)], 1)]),
-        ]
+        let gauges: [MetricsText.Gauge] =
+            admissionGauges + [
+                .init(
+                    "memory_budget_bytes", "Memory the run was given, by what it is for",
+                    budget.terms.map { ([("purpose", $0.reason)], Double($0.bytes)) }),
+                .init("segments", "Segments of the pool", [([], Double(pool.count))]),
+                .init("thread_info", "Which thread serves what", threadLabels.map { ($0, 1) }),
+                .init(
+                    "build_info", "What is running",
+                    [([("run", identity.description), ("sensor", options.name)], 1)]),
+            ]
         return MetricsText.render(
             form, sources: sources, families: files?.metricFamilies ?? [],
             gauges: gauges + (files?.metricGauges ?? []))
+    }
+
+    /// What admission is doing, and what it goes by.
+    private var admissionGauges: [MetricsText.Gauge] {
+        guard let figures = admission?.board.present else { return [] }
+        func gauge(_ name: String, _ help: String, _ value: Double) -> MetricsText.Gauge {
+            .init(name, help, [([], value)])
+        }
+        return [
+            gauge("admit_n", "One in so many packets goes towards TCP", Double(figures.n)),
+            gauge("admit_n_max", "The greatest such number so far", Double(figures.greatest)),
+            gauge("admit_changes", "How often it has changed", Double(figures.changes)),
+            gauge("ingress_bytes_per_second", "Bytes encoded, average over 0.25 s", figures.ingress),
+            gauge("ingress_slow_bytes_per_second", "Bytes encoded, average over 1 s", figures.slowIngress),
+            gauge("ingress_acceleration", "Growth of bytes encoded, bytes per second squared", figures.acceleration),
+            gauge("drain_bytes_per_second", "What destinations take when given enough", figures.drain),
+            gauge("spill_bytes_per_second", "Bytes written to the cache", figures.spill),
+            gauge("occupied_bytes", "Memory that holds something unsent", Double(figures.occupied)),
+        ]
     }
 
     /// The threads of the packets' path by the names that the kernel knows, as tools/profile needs them.

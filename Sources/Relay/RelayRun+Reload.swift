@@ -151,6 +151,8 @@ extension RelayRun {
             ("--reassemble", was.reassembles == wanted.reassembles), ("--overlap", was.overlap == wanted.overlap),
             ("--fragment-timeout", was.fragmentTimeout == wanted.fragmentTimeout),
             ("--fragment-memory", was.fragmentMemory == wanted.fragmentMemory),
+            ("--spill and its options", was.spill == wanted.spill),
+            ("--admit, --admit-by or --admit-match", was.admit == wanted.admit),
             ("--on-full", was.onFull == wanted.onFull), ("--metrics", was.metrics == wanted.metrics),
             ("--report", was.report == wanted.report),
         ]

@@ -1,5 +1,6 @@
 internal import Synchronization
 internal import Telemetry
+internal import Admission
 internal import Capture
 internal import Egress
 internal import Glibc
@@ -56,7 +57,7 @@ extension RelayRun {
             for lane in placement.lanes.indices {
                 let open = unsafe OpenBatches(
                     writers + lane * openBatches, count: openBatches,
-                    rule: OpenBatches.Choice(shares: shares, seed: flowSeed))
+                    rule: OpenBatches.Choice(shares: shares, seed: flowSeed, admission: diverting(lane)))
                 unsafe (workers + lane).initialize(
                     to: makeWorker(lane, open: open, reassembler: reassemblers + lane, exchange: exchanges[lane]))
             }
@@ -83,7 +84,9 @@ extension RelayRun {
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
         (setup.allowed, setup.shares, setup.writersPerWorker) = (allowed, shares, openBatches)
-        (setup.changes, setup.spill) = (changes, cache?.setup)
+        setup.changes = changes
+        setup.spill = cache?.setup
+        setup.admission = admission
         return setup
     }
 
@@ -96,7 +99,14 @@ extension RelayRun {
         return BatchWriter(
             pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
             interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares,
-            place: shares.rule == .byFlow ? place : nil)
+            place: shares.rule == .byFlow ? place % shares.count : nil,
+            isDiverted: admission != nil && place >= openBatches / 2)
+    }
+
+    private func diverting(_ lane: Int) -> OpenBatches.Diverting? {
+        admission.map {
+            OpenBatches.Diverting(gate: $0.gate, isByFlow: options.admit.isByFlow, filter: filters[lane])
+        }
     }
 
     private func makeWorker(

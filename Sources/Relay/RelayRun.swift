@@ -1,3 +1,4 @@
+internal import Admission
 internal import Capture
 internal import Egress
 internal import FileService
@@ -41,6 +42,7 @@ final class RelayRun: Sendable {
     let metrics: MetricsServer?
     let files: FileServer?
     let cache: SpillDirectory?
+    let admission: AdmissionSetup?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -74,7 +76,8 @@ final class RelayRun: Sendable {
         // Before the first packet, or a conversation that has begun would move.
         shares.publish(
             options.destinations.filter { $0.address != nil }.enumerated().map { ($0.offset, $0.element.share) })
-        let openBatches = shares.openBatches
+        let openBatches = shares.openBatches * (options.diverts ? 2 : 1)
+        admission = options.diverts ? AdmissionSetup(fixed: options.admit.fixed) : nil
         self.openBatches = openBatches
         interfaces.feed(from: own)
         let lanes = options.isLive ? interfaces.lanes.count : 1
@@ -105,7 +108,8 @@ final class RelayRun: Sendable {
             try RunCounters(lanes: lanes, destinations: destinations)
         }
         filters = (0..<lanes).map { _ in FilterSlot() }
-        gate = LinkTypeGate(registry: registry, expression: options.filter, slots: filters)
+        gate = LinkTypeGate(
+            registry: registry, expression: options.filter, divertible: options.admit.match, slots: filters)
         threads = ThreadGroup(log: console.log)
         input = InputState(workers: lanes)
         wake = try system { () throws(SystemError) in try WakeSignal() }

@@ -1,3 +1,4 @@
+internal import Admission
 internal import Egress
 internal import Machine
 internal import Pcapng
@@ -18,6 +19,8 @@ public struct RunReport: Sendable {
     var isLive = false
     var isMerged = false
     var memoryPeak: UInt64 = 0
+    /// What admission did last; nil where it is off.
+    var admission: AdmissionFigures?
     var cpu: [(stage: String, nanoseconds: UInt64)] = []
 
     /// What one interface, or all files together, gave.
@@ -54,7 +57,9 @@ public struct RunReport: Sendable {
             ("filtered", Self.reasons("filtered", [.worker], totals)), number(.passed), number(.otherQueues),
             number(.unmatched),
             ("in_ring", .number(inRing)), ("dropped", Self.reasons("dropped", [.capture, .worker], totals)),
-            ("memory_peak_bytes", .number(memoryPeak)), ("capture", capture),
+            number(.diverted), ("admit_n_max", .number(UInt64(admission?.greatest ?? 1))),
+            ("admit_changes", .number(admission?.changes ?? 0)), ("memory_peak_bytes", .number(memoryPeak)),
+            ("capture", capture),
             ("destinations", .array(destinations.map(Self.destination))), ("cpu_ns_per_packet", cpuPerPacket),
         ])
     }

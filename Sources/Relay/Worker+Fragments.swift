@@ -83,7 +83,8 @@ extension Worker {
         _ datagram: CompletedDatagram, _ packet: Arrived, _ bytes: UnsafeRawPointer
     ) -> Outcome {
         // Its addresses are those of any of its fragments.
-        unsafe open.choose(bytes, captured: packet.captured, linkType: filter.linkType)
+        unsafe open.choose(
+            bytes, captured: packet.captured, original: packet.original, linkType: filter.linkType)
         guard let target = unsafe open.reserve(captured: datagram.byteCount, fragments: datagram.fragments) else {
             if rules.waits { return .refused }
             // The others were taken long ago; with this one they are lost.
@@ -131,7 +132,7 @@ extension Worker {
         guard open.choosesByBytes else { return }
         let count = min(stamp.captured, OpenBatches.headBytes)
         unsafe reassembler.pointee.copyLeaving(to: open.head, count: Int(count))
-        unsafe open.choose(open.head, captured: count, linkType: filter.linkType)
+        unsafe open.choose(open.head, captured: count, original: stamp.original, linkType: filter.linkType)
     }
 
     // ---- beside the packets --------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ struct WorkerRules: Sendable {
     /// A burst begins: reads the clock once for all its packets, and closes a batch that is old enough.
     @_noLocks mutating func beginBurst() {
         arrival = Clock.monotonic() &+ rules.utcOffset
-        open.closeOld(at: arrival)
+        open.beginBurst(at: arrival)
         takeIncoming()
         publish()
     }
@@ -114,7 +114,8 @@ struct WorkerRules: Sendable {
     @_noLocks @inline(__always)
     mutating func encode(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Outcome {
         let captured = min(packet.captured, rules.snapLength)
-        unsafe open.choose(bytes, captured: packet.captured, linkType: filter.linkType)
+        unsafe open.choose(
+            bytes, captured: packet.captured, original: packet.original, linkType: filter.linkType)
         let isEncoded = unsafe open.append(
             time: packet.time, arrival: arrival, interface: packet.interface, bytes: bytes, captured: captured,
             original: packet.original)

@@ -2,11 +2,16 @@
 extension BatchIndex {
     /// The newest batch this destination has not been sent, over all workers: by last arrival, then by number.
     @_noLocks public func newest(_ slot: Int) -> BatchReference? {
+        guard divertsLast else { return newest(slot, skippingDiverted: false) }
+        return newest(slot, skippingDiverted: true) ?? newest(slot, skippingDiverted: false)
+    }
+
+    @_noLocks private func newest(_ slot: Int, skippingDiverted: Bool) -> BatchReference? {
         var best = BatchReference(segment: noSegment, ordinal: 0)
         var worker = 0
         while worker < workers {
             let segment = unsafe list(slot, worker).pointee.newest
-            if segment != noSegment {
+            if segment != noSegment, !(skippingDiverted && isDiverted(writer: worker)) {
                 let reference = BatchReference(segment: segment, ordinal: bits(slot, segment).greatest)
                 if best.segment == noSegment || isLater(reference, than: best) { best = reference }
             }

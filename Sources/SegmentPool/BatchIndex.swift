@@ -108,6 +108,11 @@ internal import Synchronization
     var active: UInt64
     var holding: UInt64
     var pinning: UInt64
+    /// Diverted batches are chosen only when there is nothing else.
+    public var divertsLast = false
+    /// Of each worker's writers, the places from which on batches are diverted, and how many writers it has.
+    var divertedFrom = Int.max
+    var writersPerWorker = 1
     /// Slots whose batches may leave memory for the disk.
     var spilling: UInt64 = 0
 
@@ -177,6 +182,7 @@ internal import Synchronization
         }
         active &= ~(1 << UInt64(truncatingIfNeeded: slot))
         holding &= ~(1 << UInt64(truncatingIfNeeded: slot))
+        spilling &= ~(1 << UInt64(truncatingIfNeeded: slot))
         return lost
     }
 }

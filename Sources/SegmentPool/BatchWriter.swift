@@ -182,6 +182,7 @@ public struct BatchLimits: Sendable, Equatable {
         counters.add(.encoded, UInt64(packets))
         counters.add(.encodedBytes, UInt64(trailer.recordBytes) + 96)
         counters.add(.batches)
+        if laneOffset != 0 { counters.add(.diverted, UInt64(packets)) }
         (packets, mergedFrames) = (0, 0)
         (leastTime, greatestTime) = (.max, 0)
         // The next batch begins here; if not even an empty packet fits, the next record goes to another segment.

@@ -2,10 +2,6 @@ internal import CSending
 
 /// What is in memory ahead of the sending, and what leaves it behind.
 extension FileTransfer {
-    /// How far behind the sending pages are let go of: what lies nearer is likely still held by the socket, and asking for
-    /// it would be asking in vain.
-    static var lag: UInt64 { @_noLocks get { 1 << 20 } }
-
     /// How far back pages are let go of again, because a socket may have held them: as much as a large one holds.
     static var doubt: UInt64 { @_noLocks get { 8 << 20 } }
 
@@ -18,7 +14,7 @@ extension FileTransfer {
             residentEnd = end
             return true
         }
-        if residentEnd > position, now &- residentSince > limits.trust, loadingEnd == 0 { residentEnd = position }
+        if residentEnd > position, now &- residentSince > limits.trust, loadingEnd == 0 { lookAgain(now: now) }
         // The next part is asked for while there is still one to send.
         if loadingEnd == 0, residentEnd < end, residentEnd &- position < window {
             lookAhead(now: now, helpers: helpers)
@@ -30,9 +26,21 @@ extension FileTransfer {
         if loadingEnd != 0, !starved {
             starved = true
             // The first part of all is always waited for; later ones only if the disk is too slow for the reader.
-            if broughtEnd > broughtStart { window = min(window &* 2, limits.greatestWindow) }
+            // And what a socket takes at once says nothing about its reader.
+            if broughtEnd > broughtStart, position &- start >= 4 &* window {
+                window = min(window &* 2, limits.greatestWindow)
+            }
         }
         return loadingEnd == 0
+    }
+
+    /// Looks whether what was found in memory a while ago is still there.
+    @_noLocks private mutating func lookAgain(now: UInt64) {
+        if Residency.isResident(descriptor, from: position, to: residentEnd) {
+            residentSince = now
+        } else {
+            residentEnd = position
+        }
     }
 
     @_noLocks private mutating func lookAhead(now: UInt64, helpers: HelperClient) {
@@ -75,8 +83,9 @@ extension FileTransfer {
 
     /// Lets go of what was brought in and lies well behind the sending, a window at a time.
     @_noLocks mutating func letGo(behind position: UInt64, tools: borrowing SendingTools) {
-        guard limits.releases, broughtEnd > broughtStart, position > Self.lag else { return }
-        let behind = min(broughtEnd, position &- Self.lag)
+        // What lies nearer than a window is likely still held by the socket, and asking for it would be asking in vain.
+        guard limits.releases, broughtEnd > broughtStart, position > window else { return }
+        let behind = min(broughtEnd, position &- window)
         guard behind > releasedEnd, behind &- releasedEnd >= window else { return }
         // A page that a socket holds stays, and nobody says so: what was asked for a while ago is asked for once more.
         let again = releasedEnd > Self.doubt ? max(broughtStart, releasedEnd &- Self.doubt) : broughtStart

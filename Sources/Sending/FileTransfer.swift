@@ -17,6 +17,8 @@ public struct FileTransfer: BitwiseCopyable, Sendable {
     public let descriptor: Int32
     /// What comes back with each result, to find this transfer by.
     public let ticket: UInt64
+    /// Where the range begins.
+    let start: UInt64
     /// The next byte to send.
     public internal(set) var position: UInt64
     /// Where the range ends.
@@ -50,6 +52,7 @@ public struct FileTransfer: BitwiseCopyable, Sendable {
         precondition(start <= end, "a range ends behind its start")
         self.descriptor = descriptor
         self.ticket = ticket
+        self.start = start
         self.position = start
         self.end = end
         self.limits = limits

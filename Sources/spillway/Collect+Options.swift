@@ -26,6 +26,10 @@ extension CollectorOptions {
             allow.append(block)
         }
         if let address = options.metrics { metrics = try Self.endpoint(address, "--metrics") }
+        // For tests: these are the limits of docs/format.md, and nobody else has reason to change them.
+        if let text = Surroundings.environment["SPILLWAY_SILENCE_LIMIT"], let time = Values.time(text) {
+            (aliveTime, silenceTime) = (time / 6, time)
+        }
         application = "spillway \(spillwayVersion) collect"
     }
 

@@ -12,6 +12,7 @@ extension Run {
             .duration: input.duration, .pace: input.pace, .capture: input.capture, .tap: input.tap,
             .busyPoll: input.busyPoll ? "true" : nil,
             .write: output.write, .distribute: output.distribute, .onFull: output.onFull,
+            .admit: output.admit, .admitBy: output.admitBy, .admitMatch: output.admitMatch,
             .reassignAfter: output.reassignAfter, .ackWindow: output.ackWindow, .tokenFile: output.tokenFile,
             .drainTimeout: output.drainTimeout, .memory: memory.memory, .segmentSize: memory.segmentSize,
             .hugepages: memory.hugepages, .batchSize: memory.batchSize, .batchTime: memory.batchTime,
@@ -52,6 +53,8 @@ extension RelayOptions {
         tokenFile = options.tokenFile
         allow = options.allow
         outputFile = options.write
+        if case .oneIn(let n) = options.admit { admit.fixed = n }
+        (admit.isByFlow, admit.match) = (options.admitBy == .flow, options.admitMatch)
         filter = options.filter
         snapLength = options.snapLength ?? snapLength
         count = options.count

@@ -128,6 +128,26 @@ struct OutputArguments: ParsableArguments {
     var reassignAfter: String?
 
     @Option(
+        help: ArgumentHelp(
+            """
+            With --spill: how much goes towards TCP when packets come faster than it takes them; the rest goes to disk at \
+            once and is sent later. auto, or one packet in n, 1 for everything (default: auto).
+            """, valueName: "n"))
+    var admit: String?
+
+    @Option(
+        name: .customLong("admit-by"),
+        help: ArgumentHelp(
+            "What is led to disk then: packets one by one (default), or by flow, whole conversations.",
+            valueName: "what"))
+    var admitBy: String?
+
+    @Option(
+        name: .customLong("admit-match"),
+        help: ArgumentHelp("Lead to disk only what this libpcap filter matches, such as udp.", valueName: "expr"))
+    var admitMatch: String?
+
+    @Option(
         name: .customLong("on-full"),
         help: ArgumentHelp(
             "What is lost when memory is full: drop-oldest or drop-newest (default: drop-oldest).", valueName: "what"))

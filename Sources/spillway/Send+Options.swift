@@ -11,6 +11,7 @@ extension SendOptions {
         rate = settings.rate.map(UInt64.init) ?? rate
         peerRate = settings.peerRate.map(UInt64.init) ?? peerRate
         timeout = settings.timeout ?? timeout
+        relay = settings.relay.flatMap { Relaying(rawValue: $0.rawValue) } ?? relay
         if let path = settings.tokenFile {
             do throws(TokenFileError) { token = try Token(file: path) } catch { throw Failure(error) }
         }

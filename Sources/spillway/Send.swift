@@ -1,5 +1,6 @@
 import ArgumentParser
 import Distribution
+import Glibc
 import Machine
 import Options
 import Relay
@@ -52,10 +53,12 @@ struct Send: ParsableCommand {
         let receivers = try settings.to.map { address throws(Failure) in try Self.resolve(address) }
         let report: SendReport
         do throws(SendError) {
-            report = try transfer(options, receivers)
+            let isMinimum = settings.method == .minimum
+            report = try isMinimum ? transferWithFewCalls(options, receivers) : transfer(options, receivers)
         } catch {
             throw Failure(error)
         }
+        show(report)
         try output?.write(report.json.text() + "\n")
         let (code, lines) = report.verdict
         guard let code else { return }
@@ -63,6 +66,8 @@ struct Send: ParsableCommand {
     }
 
     private static func resolve(_ address: Address) throws(Failure) -> (name: String, endpoints: [Endpoint]) {
+        // A numeric address needs no resolver, and no system call.
+        if let endpoint = Endpoint(parsing: "\(address)") { return ("\(address)", [endpoint]) }
         do throws(ResolutionError) {
             return ("\(address)", try Endpoint.resolve(host: address.host, port: address.port))
         } catch {
@@ -83,10 +88,24 @@ struct Send: ParsableCommand {
         if console.isTerminal { sender.onProgress { peers in console.show(peers.line) } }
         let report = sender.finish()
         console.show("")
-        for file in report.files {
-            print("\(file.root.map { "\($0)" } ?? String(repeating: "-", count: 64))  \(file.name)")
-        }
-        for peer in report.peers { console.say("spillway: \(peer.summary)") }
         return report
+    }
+
+    /// The same with as few system calls as possible, which does not watch and is not watched.
+    private func transferWithFewCalls(
+        _ options: SendOptions, _ receivers: [(name: String, endpoints: [Endpoint])]
+    ) throws(SendError) -> SendReport {
+        let sender = try MinimumSender(paths, options)
+        for receiver in receivers { sender.connect(to: receiver.name, receiver.endpoints[0]) }
+        return sender.finish()
+    }
+
+    /// The roots of the files, one write; what became of the receivers, another one.
+    private func show(_ report: SendReport) {
+        let roots = report.files.map { file in
+            "\(file.root.map { "\($0)" } ?? String(repeating: "-", count: 64))  \(file.name)\n"
+        }
+        FileOutput.writeAll(Array(roots.joined().utf8), to: STDOUT_FILENO)
+        Console.standard.say(report.peers.map { "spillway: \($0.summary)" }.joined(separator: "\n"))
     }
 }

@@ -7,6 +7,18 @@ struct FileSendingArguments: ParsableArguments {
     @Option(help: ArgumentHelp("A receiver (several allowed).", valueName: "host:port"))
     var to: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "How to send: sendfile, without copying; or minimum, with one system call per receiver and one per file "
+                + "(default: sendfile).", valueName: "method"))
+    var method: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Let receivers pass on what they get, so that it leaves here about once: chain, each to the next; or tree, "
+                + "each to two (default: none).", valueName: "shape"))
+    var relay: String?
+
     @Option(help: ArgumentHelp("At most so many bytes per second to all receivers together.", valueName: "size"))
     var rate: String?
 
@@ -43,7 +55,8 @@ extension Send {
     /// What the command line gives for each option.
     var given: [SendOption: [String]] {
         let values: [SendOption: String?] = [
-            .rate: sending.rate, .peerRate: sending.peerRate, .timeout: sending.timeout,
+            .method: sending.method, .relay: sending.relay, .rate: sending.rate, .peerRate: sending.peerRate,
+            .timeout: sending.timeout,
             .tokenFile: sending.tokenFile, .report: watching.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Distribution
 import Glibc
 
 /// The command line: one file per command.
@@ -20,10 +21,13 @@ struct Spillway: ParsableCommand {
         version: spillwayVersion,
         subcommands: [
             Run.self, Collect.self, Inspect.self, Replay.self, Send.self, Receive.self, Generate.self, Mount.self,
-            Serve.self, FetchCommand.self, Keygen.self, Seal.self, Unseal.self,
+            Serve.self, FetchCommand.self,
+            Keygen.self, Seal.self, Unseal.self,
         ])
 
     static func main() {
+        // Before anything that takes memory by the number of arguments.
+        if CommandLine.arguments.dropFirst().first == "send" { MinimumSender.prepareProcess() }
         Surroundings.occupyStandardDescriptors()
         do {
             let helper = MountHelper.arguments(CommandLine.arguments)

@@ -8,7 +8,7 @@ import Synchronization
 /// went through in the middle of the run.
 ///
 /// Lines are `THREAD BEFORE AFTER`, and one `bytes N` with what the reader got meanwhile. Arguments: CPU of capture, CPU of
-/// worker; without more the packets come through a pipe, otherwise over a wire: the interface to send from and the one to
+/// worker (or `share DIRECTORY`, see `Sharing`); without more the packets come through a pipe, otherwise over a wire: the interface to send from and the one to
 /// capture from through AF_XDP.
 @main
 enum Probe {
@@ -19,6 +19,7 @@ enum Probe {
 
     static func main() {
         let arguments = CommandLine.arguments
+        if arguments[1] == "share" { Sharing.run(arguments[2]) }
         var ends: [Int32] = [0, 0]
         guard unsafe pipe(&ends) == 0, let reader = try? Reader() else { exit(71) }
         var options = RelayOptions()

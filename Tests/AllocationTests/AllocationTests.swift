@@ -18,6 +18,24 @@ import Testing
         }
     }
 
+    @Test("H7: a cluster of the mount allocates nothing per packet")
+    func cluster() throws {
+        try withTemporaryDirectory { folder in
+            var file = ClassicBuilder()
+            for number in 0..<100_000 {
+                file.packet(seconds: 1, fraction: 1, sampleBytes(60 + number % 3, seed: number % 50))
+            }
+            try writeFile("\(folder)/a", file.built("").bytes)
+            let result = try run(builtExecutable("allocation-probe"), ["share", folder]).checked()
+            let lines = result.outputLines.map { $0.split(separator: " ") }
+            #expect(lines[1] == ["packets", "100001"])
+            let (before, after) = (try #require(Int(lines[0][1])), try #require(Int(lines[0][2])))
+            #expect(before > 0, "the thread was never counted")
+            // Now and then a list grows; 80,000 packets come in between.
+            #expect(after - before < 800)
+        }
+    }
+
     private func expectNone(_ result: CommandResult, isMerged: Bool) throws {
         #expect(result.status == .exited(0), "\(result.errorText)")
         let lines = result.outputLines.map { $0.split(separator: " ") }

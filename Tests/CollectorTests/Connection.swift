@@ -6,8 +6,13 @@ final class TestConnection {
     let descriptor: CInt
 
     /// Connects to a port of the loopback; nil if nobody listens.
-    init?(port: UInt16) {
+    ///
+    /// - Parameter receiveBuffer: bytes the kernel may keep for it; nil for as many as usual.
+    init?(port: UInt16, receiveBuffer: CInt? = nil) {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        if var size = receiveBuffer {
+            _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian

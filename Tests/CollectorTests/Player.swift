@@ -51,6 +51,8 @@ final class Player {
     private(set) var hasEnded = false
     /// What the collector acknowledged on this connection, and what it said it had.
     private(set) var acknowledged: Set<Identity> = []
+    /// Acknowledgements of nothing: it only says that it is alive.
+    private(set) var emptyAcks = 0
     private(set) var had: Set<Identity> = []
     /// The code and text of END, if it came.
     private(set) var end: (code: UInt16, text: String)?
@@ -235,7 +237,9 @@ final class Player {
         case Self.have:
             had.formUnion(block.identities)
             if (block.number(10) as UInt16) & 1 == 1 { haveIsComplete = true }
-        case Self.ack: acknowledged.formUnion(block.identities)
+        case Self.ack:
+            acknowledged.formUnion(block.identities)
+            if block.identities.isEmpty { emptyAcks += 1 }
         case Self.endType:
             let length = Int(block.number(10) as UInt16)
             end = (block.number(8), String(decoding: block.bytes[16..<16 + length], as: UTF8.self))

@@ -10,7 +10,8 @@ final class RunningCollector {
 
     /// Starts one on a port of the kernel's choice and waits until it listens; `port` is 0 if it died before that.
     init(
-        _ folder: String, _ arguments: [String] = [], crashAt: String? = nil, port: UInt16 = 0, waits: Bool = true
+        _ folder: String, _ arguments: [String] = [], crashAt: String? = nil, silence: String? = nil, port: UInt16 = 0,
+        waits: Bool = true
     ) throws {
         report = makeTemporaryDirectory()
         let words =
@@ -18,6 +19,7 @@ final class RunningCollector {
             + arguments
         var environment = try Self.withoutOwnVariables()
         if let crashAt { environment.updateValue(crashAt, forKey: "SPILLWAY_CRASH_AT") }
+        if let silence { environment.updateValue(silence, forKey: "SPILLWAY_SILENCE_LIMIT") }
         child = try ChildProcess(try builtExecutable("spillway"), words, environment: environment)
         if waits { try waitForPort() }
     }

@@ -50,9 +50,9 @@ struct ExitCodeTests {
         arguments: [
             ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
             ["run", "--keep", "1h"], ["run", "--admit", "auto"],
-            ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
+            ["run", "-r", "a", "--to", "null", "--distribute", "hash"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
-            ["run", "-r", "a", "--to", "h:1,backlog=all"],
+            ["run", "-r", "a", "--to", "h:1,backlog=some"],
         ])
     func later(arguments: [String]) throws {
         expect(try spillway(arguments), exits: 64, naming: [arguments.last { $0.hasPrefix("-") } ?? arguments[0]])

@@ -23,6 +23,7 @@ struct RigOptions {
     var greetingTime: UInt64 = 500_000_000
     var proofTime: UInt64 = 5_000_000_000
     var retryLongest: UInt64 = 50_000_000
+    var silenceTime: UInt64 = 60_000_000_000
     /// Destinations share the batches.
     var shares = false
     var reassignAfter: UInt64 = 30_000_000_000
@@ -110,7 +111,7 @@ final class EgressRig {
         (limits.drainTimeout, limits.guestsPerListener) = (options.drainTimeout, options.guests)
         (limits.ackWindow, limits.statisticsInterval) = (options.ackWindow, options.statisticsInterval)
         (limits.retryFirst, limits.retryLongest) = (min(5_000_000, options.retryLongest), options.retryLongest)
-        limits.reassignAfter = options.reassignAfter
+        (limits.reassignAfter, limits.silenceTime) = (options.reassignAfter, options.silenceTime)
         (limits.greetingTime, limits.proofTime) = (options.greetingTime, options.proofTime)
         let wake = try WakeSignal()
         let utcOffset = Clock.utcOffset()

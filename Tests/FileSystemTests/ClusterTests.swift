@@ -255,6 +255,7 @@ struct ClusterTests {
             }) != 0
         { usleep(1000) }
         #expect(try readFile(mounted.path(".abend")) == Array("\(readers[0].identifier)\n".utf8))
+        let before = readers[1].bytes.count
         if action >= 2 {
             // They go on, at least to the end of the file.
             #expect(readers[1].isRunning())
@@ -264,7 +265,6 @@ struct ClusterTests {
         case 0, 3: #expect(try readers[1].wait().status == .exited(1))
         case 1, 2: #expect(try readers[1].wait().status == .exited(0))
         default:
-            let before = readers[1].bytes.count
             try readers[1].waitFor(before + 1)
             #expect(readers[1].isRunning())
         }

@@ -22,6 +22,8 @@ enum spillway_ring_order {
     SPILLWAY_RING_ALONE = 0,
     /// The next one begins when this one has succeeded, and is cancelled otherwise.
     SPILLWAY_RING_THEN_NEXT = 1,
+    /// The next one begins when this one is done, well or not.
+    SPILLWAY_RING_THEN_NEXT_ANYWAY = 2,
 };
 
 // What can be prepared. `tag` is below the number of operations and finds the result; `slot` is a place of the table of files.
@@ -43,8 +45,18 @@ void spillway_ring_read(
     struct spillway_ring *ring, unsigned tag, unsigned slot, void *target, unsigned count, int order);
 /// statx(2): size, times, mode and identity.
 void spillway_ring_look(struct spillway_ring *ring, unsigned tag, const char *path, void *target, int order);
-/// Nothing; what is prepared after it begins when everything before it is done, well or not.
-void spillway_ring_barrier(struct spillway_ring *ring, unsigned tag);
+// A gate: chains wait at it until another chain opens it. (IOSQE_IO_DRAIN would do the same, but holds up later runs until
+// everything of this one is done, also what waits for a peer that has fallen silent.)
+
+/// Waits until the gate is open.
+void spillway_ring_wait_at_gate(struct spillway_ring *ring, unsigned tag, int order);
+/// Opens the gate.
+void spillway_ring_open_gate(struct spillway_ring *ring, unsigned tag);
+/// Shuts the gate that was opened by the run before; prepared before anything else. Nothing if it is shut.
+void spillway_ring_shut_gate(struct spillway_ring *ring, unsigned tag);
+
+/// Cancels what is under way on a file of the table.
+void spillway_ring_cancel(struct spillway_ring *ring, unsigned tag, unsigned slot);
 
 /// Starts what was prepared and waits until all of it is done, in one system call (a second one only after a signal).
 /// 0, or -ETIME with what was not done at the end of the time cancelled by nobody: the ring is of no use then.
@@ -64,5 +76,8 @@ struct spillway_look {
 size_t spillway_look_bytes(void);
 /// Understands them.
 struct spillway_look spillway_look_at(const void *bytes);
+
+/// Has malloc(3) ask the kernel for 16 MiB at a time and keep them, so that few files or many make the same calls.
+void spillway_grow_heap_rarely(void);
 
 #endif

@@ -78,3 +78,13 @@ internal import CMachine
         return result
     }
 }
+
+extension TreeHash {
+    /// The root of a few bytes, at most a piece.
+    static func of(_ bytes: [UInt8]) -> TreeHash {
+        var hasher = PieceHasher()
+        hasher.begin(at: 0)
+        unsafe bytes.withUnsafeBytes { if let start = $0.baseAddress { unsafe hasher.add(start, byteCount: $0.count) } }
+        return hasher.finish(isRoot: true)
+    }
+}

@@ -20,19 +20,22 @@ struct Greeting {
         var challenge: [UInt8]
         /// Whether pieces come from a relay; the files are announced by the sender's own connection.
         var isRelay = false
+        /// Whether the sender wants nothing but receipts, which all have one length.
+        var isQuiet = false
 
         func encoded() -> [UInt8] {
             var body = WireWriter()
             body.append(bytes: Greeting.mark)
             body.append(version)
-            body.append(UInt16(isRelay ? 1 : 0))
+            body.append(UInt16((isRelay ? 1 : 0) | (isQuiet ? 2 : 0)))
             body.append(bytes: session)
             body.append(bytes: challenge)
             return body.bytes
         }
 
-        init(session: [UInt8], challenge: [UInt8], isRelay: Bool = false) {
-            (self.session, self.challenge, self.isRelay) = (session, challenge, isRelay)
+        init(session: [UInt8], challenge: [UInt8], isRelay: Bool = false, isQuiet: Bool = false) {
+            (self.session, self.challenge) = (session, challenge)
+            (self.isRelay, self.isQuiet) = (isRelay, isQuiet)
         }
 
         init(_ body: [UInt8]) throws(ProtocolProblem) {
@@ -42,7 +45,8 @@ struct Greeting {
             // Of other versions nothing more is known.
             guard version == Greeting.version else { throw .version(version) }
             let flags: UInt16 = try reader.number()
-            isRelay = flags & 1 == 1
+            isRelay = flags & 1 != 0
+            isQuiet = flags & 2 != 0
             session = Array(try reader.take(16))
             challenge = Array(try reader.take(32))
             try reader.end()

@@ -23,7 +23,7 @@ extension Message {
         case .forward: self = .forward(to: try reader.text(limit: 300))
         case .forwardFailed: self = .forwardFailed(to: try reader.text(limit: 300), try reader.words())
         case .end: self = .end(EndCode(rawValue: try reader.number()), try reader.words())
-        case .hello, .welcome, .proof, .data: throw .malformed("a \(kind) that does not belong here")
+        case .hello, .welcome, .proof, .data, .receipt: throw .malformed("a \(kind) that does not belong here")
         }
         try reader.end()
     }

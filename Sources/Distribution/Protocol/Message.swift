@@ -5,7 +5,7 @@ enum Message {
     /// What a message is, in the header in front of it.
     enum Kind: UInt16 {
         case hello = 1, welcome, proof, file, have, hashes, data, root, again, progress, done, refused, withdrawn, end
-        case forward, forwardFailed
+        case forward, forwardFailed, receipt
     }
 
     case file(FileAnnouncement)

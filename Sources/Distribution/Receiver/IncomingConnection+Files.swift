@@ -8,9 +8,11 @@ extension IncomingConnection {
         case .file(let announcement): try announce(announcement)
         case .hashes(let number, let first, let hashes): try expect(number, first, hashes)
         case .root(let number, let root):
-            guard let file = files[number] else { return }
+            guard let file = files[number] else { return isQuiet ? sayFate(number) : () }
             file.root = root
+            if isQuiet { file.trustRoot() }
             finishFile(number, file)
+            if isQuiet { sayFate(number) }
         case .withdrawn(let number, let words):
             guard let file = files.removeValue(forKey: number) else { return }
             file.discard()
@@ -18,6 +20,7 @@ extension IncomingConnection {
         case .end(let code, let words):
             if code == .done { loop.senderIsDone(self) } else { loop.log("\(peer): ended by the sender: \(words)") }
             endInOrder(.done, "")
+        case .forward(let address): forward(to: address)
         default: throw .malformed("what only receivers say")
         }
     }
@@ -27,7 +30,7 @@ extension IncomingConnection {
         let number = announcement.number
         if let file = files[number] {
             guard file.announcement.name == announcement.name else { throw .malformed("a number given twice") }
-            if file.nextDoubtful == nil { sayHave(number, file) }
+            if !isQuiet, file.nextDoubtful == nil { sayHave(number, file) }
             return
         }
         let pieces = files.values.reduce(Piece.count(ofSize: announcement.size)) { $0 + $1.count }
@@ -38,21 +41,66 @@ extension IncomingConnection {
             if announcement.kind == .directory {
                 let made = try loop.directory.directory(try OutputDirectory.parts(of: announcement.name))
                 closeDescriptor(made)
-                buffer.say(.done(file: number, TreeHash()))
-                return
+                return isQuiet ? sayArrival(number) : buffer.say(.done(file: number, TreeHash()))
             }
             try loop.claim(announcement.name, for: self)
-            let file = try IncomingFile(announcement, in: loop.directory, name: loop.singleName)
+            let file = try IncomingFile(announcement, in: loop.directory, name: loop.singleName, looksBack: !isQuiet)
             files[number] = file
-            if file.nextDoubtful == nil { sayHave(number, file) } else { loop.examine(file, number, self) }
+            for forwarder in forwarders { forwarder.add(number, file) }
+            if isQuiet {
+                if file.count == 0 { sayArrival(number) }
+            } else if file.nextDoubtful == nil {
+                sayHave(number, file)
+            } else {
+                loop.examine(file, number, self)
+            }
         } catch {
             refuse(number, error, name: announcement.name)
+            if isQuiet, announcement.size == 0 { sayArrival(number) }
         }
     }
 
-    /// Tells the sender what is here.
+    /// What was in doubt has been looked at.
+    func examined(_ number: UInt32, _ file: IncomingFile) {
+        do throws(Refusal) {
+            if file.isExisting, file.arrived.lengthSum < file.count { try file.startOver() }
+            sayHave(number, file)
+            finishFile(number, file)
+        } catch {
+            refuse(number, error)
+        }
+    }
+
+    /// Passes on to another receiver what comes in here.
+    private func forward(to address: String) {
+        guard let hello, !hello.isRelay, forwarders.count < ReceiveLimit.forwarders,
+            let forwarder = Forwarder(address, session: hello.session, for: self)
+        else {
+            buffer.say(.forwardFailed(to: address, "cannot connect"))
+            return
+        }
+        forwarders.append(forwarder)
+    }
+
+    /// Passing on has ended before everything was there.
+    func forwardingFailed(_ forwarder: Forwarder, _ why: String) {
+        forwarders.removeAll { $0 === forwarder }
+        loop.log("\(forwarder.address): no longer passed on to: \(why)")
+        buffer.say(.forwardFailed(to: forwarder.address, why))
+        finishTurn()
+    }
+
+    /// Tells the sender, and relays that bring bytes of this file, what is here.
     func sayHave(_ number: UInt32, _ file: IncomingFile) {
-        file.toldBytes = file.verifiedBytes
+        if let hello, !hello.isRelay {
+            for relay in loop.relays[hello.session] ?? [] {
+                relay.sayHave(number, file)
+                relay.finishTurn()
+            }
+        } else {
+            return buffer.say(.have(file: number, pieces: file.arrived, evidence: file.evidence))
+        }
+        file.toldBytes = 0
         loop.counts.resumedBytes += Piece.byteCount(of: file.arrived.map(\.range), ofSize: file.announcement.size)
         buffer.say(.have(file: number, pieces: file.arrived, evidence: file.evidence))
     }
@@ -63,7 +111,7 @@ extension IncomingConnection {
             throw .malformed("hashes of pieces that the file does not have")
         }
         do throws(Refusal) {
-            let wrong = try file.expect(hashes, from: first)
+            let wrong = file.expect(hashes, from: first)
             if !wrong.isEmpty, file.isExisting {
                 try file.startOver()
                 sayHave(number, file)
@@ -79,6 +127,8 @@ extension IncomingConnection {
     /// Asks for pieces that are not what they should be.
     func askAgain(_ number: UInt32, _ file: IncomingFile, _ pieces: [UInt64]) {
         loop.counts.corruptPieces += UInt64(pieces.count)
+        file.damagedPieces += UInt64(pieces.count)
+        if isQuiet { return }
         var list = RangeList<UInt64>(limit: file.count)
         for piece in pieces { _ = try? list.insert(piece..<piece + 1) }
         buffer.say(.again(file: number, pieces: list))
@@ -86,12 +136,13 @@ extension IncomingConnection {
 
     /// Gives the file its name if nothing is missing.
     func finishFile(_ number: UInt32, _ file: IncomingFile) {
-        guard file.isWhole, file.root != nil, files[number] === file else { return }
+        guard file.isWhole, file.root != nil, files[number] === file, file.toldBytes != nil || isQuiet else { return }
         do throws(Refusal) {
             let root = try file.publish(isDurable: loop.options.isDurable)
             files[number] = nil
-            buffer.say(.done(file: number, root))
+            if !isQuiet { buffer.say(.done(file: number, root)) }
             loop.finished(file, root, from: self)
+            if loop.hasAll, !isQuiet { endInOrder(.done, "") }
         } catch {
             refuse(number, error)
         }
@@ -103,14 +154,39 @@ extension IncomingConnection {
         // What is wrong as a whole is of no use; what lacks room or luck can go on another time.
         if refusal.code == .rootDiffers { file?.discard() }
         loop.failed(name ?? file?.announcement.name ?? "?", refusal, from: self)
-        buffer.say(.refused(file: number, refusal))
+        refusals[number] = refusal.code
+        if !isQuiet { buffer.say(.refused(file: number, refusal)) }
     }
 
     /// Tells how much is verified, where that has changed.
     func tellProgress() {
-        for (number, file) in files where file.verifiedBytes != file.toldBytes {
+        if isQuiet { return }
+        for (number, file) in files {
+            guard let told = file.toldBytes, told != file.verifiedBytes else { continue }
             file.toldBytes = file.verifiedBytes
-            buffer.say(.progress(file: number, bytes: file.toldBytes))
+            buffer.say(.progress(file: number, bytes: file.verifiedBytes))
+        }
+    }
+
+    // ---- receipts
+
+    /// The bytes of a file have arrived, as a receipt.
+    func sayArrival(_ number: UInt32) {
+        guard let file = files[number] else { return sayFate(number) }
+        buffer.say(Receipt(file: number, status: .arrived, root: file.presentRoot).encoded())
+    }
+
+    /// What became of a file of which the root is known, as a receipt.
+    func sayFate(_ number: UInt32) {
+        if let file = files[number] {
+            let damaged = file.damagedPieces
+            file.damagedPieces = 0
+            buffer.say(
+                Receipt(file: number, status: .arrived, root: file.presentRoot, damagedPieces: damaged).encoded())
+        } else if let code = refusals[number] {
+            buffer.say(Receipt(file: number, status: .refused, root: TreeHash(), reason: code).encoded())
+        } else {
+            buffer.say(Receipt(file: number, status: .published, root: TreeHash()).encoded())
         }
     }
 }

@@ -20,6 +20,8 @@ internal import Tokens
     var buffer = MessageBuffer()
     /// Files that are on their way, by the sender's numbers.
     var files: [UInt32: IncomingFile] = [:]
+    /// Receivers that get from here what comes in on this connection.
+    var forwarders: [Forwarder] = []
     private var intake = PieceIntake()
     private var payload: Payload?
     let began = Clock.monotonic()
@@ -39,6 +41,11 @@ internal import Tokens
     init(socket: Int32, peer: Endpoint, loop: ReceiveLoop) {
         (self.socket, self.peer, self.loop) = (socket, peer, loop)
     }
+
+    /// Why files were refused, for receipts.
+    var refusals: [UInt32: Refusal.Code] = [:]
+    /// Whether the sender wants nothing but receipts.
+    var isQuiet: Bool { hello?.isQuiet ?? false }
 
     /// Whether the peer has shown that it knows the token, or need not.
     var isProven: Bool { stage == .files }
@@ -63,6 +70,7 @@ internal import Tokens
         guard stage != .closed else { return }
         do throws(ProtocolProblem) {
             if stage == .files { tellProgress() }
+            for forwarder in forwarders { forwarder.goOn() }
             let isEmpty = try buffer.flush(socket)
             if stage == .ending, isEmpty { shutdown(socket, Int32(SHUT_WR)) }
             guard buffer.waiting <= ReceiveLimit.waitingBytes else { throw .limit("a peer that does not read") }
@@ -163,6 +171,7 @@ internal import Tokens
         ended.offset += length
         ended.remaining -= length
         payload = ended.remaining > 0 ? ended : nil
+        if payload == nil, isQuiet { sayArrival(ended.number) }
         beginPiece()
         return true
     }
@@ -222,5 +231,7 @@ internal import Tokens
         }
         payload = nil
         files = [:]
+        for forwarder in forwarders { forwarder.close() }
+        forwarders = []
     }
 }

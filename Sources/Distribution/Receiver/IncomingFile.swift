@@ -19,15 +19,17 @@ final class IncomingFile {
     private(set) var isExisting = false
 
     private var computed: [TreeHash], expected: [TreeHash]
-    /// Pieces whose bytes are here, whose hash the sender has said, and which are both and equal.
+    /// Pieces whose bytes are here, whose hash the sender has said, and for which both are so and agree.
     private(set) var arrived: RangeList<UInt64>, announced: RangeList<UInt64>, verified: RangeList<UInt64>
     /// Pieces whose bytes are coming in now, by whichever connection.
     var arriving: Set<UInt64> = []
     /// Pieces that are said to be here and are to be looked at before anybody is told.
     private(set) var doubtful: RangeList<UInt64>
     var root: TreeHash?
-    /// Bytes of which the sender has been told.
-    var toldBytes: UInt64 = 0
+    /// Pieces that arrived damaged since the last receipt.
+    var damagedPieces: UInt64 = 0
+    /// Bytes of which the sender has been told; nil before it has been told what is here.
+    var toldBytes: UInt64?
 
     /// The root over the hashes of the pieces that are here.
     var evidence: TreeHash { .root(of: arrived.flatMap { computed[Int($0.lowerBound)..<Int($0.upperBound)] }) }
@@ -41,22 +43,25 @@ final class IncomingFile {
 
     /// Finds what is there of it, and makes room for the rest.
     ///
-    /// - Parameter name: the name to give it; nil for the sender's.
+    /// - Parameters:
+    ///   - name: the name to give it; nil for the sender's.
+    ///   - looksBack: whether what is in doubt is looked at, and told; otherwise it is received anew.
     init(
-        _ announcement: FileAnnouncement, in directory: OutputDirectory, name: String? = nil
+        _ announcement: FileAnnouncement, in directory: OutputDirectory, name: String? = nil, looksBack: Bool = true
     ) throws(Refusal) {
         self.announcement = announcement
         self.directory = directory
         parts = try OutputDirectory.parts(of: name ?? announcement.name)
-        label = String("\(Self.nameHash(announcement.name))".prefix(32))
+        label = String("\(TreeHash.of(Array(announcement.name.utf8)))".prefix(32))
         count = Piece.count(ofSize: announcement.size)
         computed = Array(repeating: TreeHash(), count: Int(count))
         expected = computed
         (arrived, announced) = (RangeList(limit: count), RangeList(limit: count))
         (verified, doubtful) = (RangeList(limit: count), RangeList(limit: count))
         descriptor = -1
-        if let file = directory.existing(parts), !openExisting(file) { close(file) }
+        if looksBack, let file = directory.existing(parts), !openExisting(file) { close(file) }
         if !isExisting { try openPart() }
+        if !looksBack { doubtful = RangeList(limit: count) }
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -120,6 +125,8 @@ final class IncomingFile {
         let hash = hasher.finish(isRoot: count == 1)
         if isExisting { computed[Int(piece)] = hash } else if hash != computed[Int(piece)] { return }
         _ = try? arrived.insert(piece..<piece + 1)
+        // The sender may have said its hash meanwhile; what differs does not count as here.
+        if announced.contains(piece) { _ = verify(piece) }
     }
 
     // ---- pieces
@@ -133,35 +140,46 @@ final class IncomingFile {
     func take(_ piece: UInt64, _ hash: TreeHash) throws(Refusal) -> Bool {
         computed[Int(piece)] = hash
         _ = try? arrived.insert(piece..<piece + 1)
-        return announced.contains(piece) ? try verify(piece) : true
-    }
-
-    /// The sender says these hashes; what is not right of what is here is returned.
-    func expect(_ hashes: [TreeHash], from first: UInt64) throws(Refusal) -> [UInt64] {
-        var wrong: [UInt64] = []
-        for (place, hash) in hashes.enumerated() {
-            let piece = first + UInt64(place)
-            expected[Int(piece)] = hash
-            _ = try? announced.insert(piece..<piece + 1)
-            if arrived.contains(piece), !verified.contains(piece), try !verify(piece) { wrong.append(piece) }
-        }
-        return wrong
-    }
-
-    private func verify(_ piece: UInt64) throws(Refusal) -> Bool {
-        guard computed[Int(piece)] == expected[Int(piece)] else {
-            _ = try? arrived.erase(piece..<piece + 1)
-            return false
-        }
-        _ = try? verified.insert(piece..<piece + 1)
-        guard let journal, !journal.pieces.contains(piece) else { return true }
+        if announced.contains(piece), !verify(piece) { return false }
         do throws(SystemError) {
-            try journal.add(piece, computed[Int(piece)])
+            // Noted before the sender has said its hash, too: when the transfer breaks off, the next one will say it.
+            try journal?.add(piece, hash)
         } catch {
             throw Refusal(error.code, "cannot keep a journal")
         }
         return true
     }
+
+    /// The sender says these hashes; what is not right of what is here is returned.
+    func expect(_ hashes: [TreeHash], from first: UInt64) -> [UInt64] {
+        var wrong: [UInt64] = []
+        for (place, hash) in hashes.enumerated() {
+            let piece = first + UInt64(place)
+            expected[Int(piece)] = hash
+            _ = try? announced.insert(piece..<piece + 1)
+            if arrived.contains(piece), !verified.contains(piece), !verify(piece) { wrong.append(piece) }
+        }
+        return wrong
+    }
+
+    private func verify(_ piece: UInt64) -> Bool {
+        guard computed[Int(piece)] == expected[Int(piece)] else {
+            _ = try? arrived.erase(piece..<piece + 1)
+            return false
+        }
+        _ = try? verified.insert(piece..<piece + 1)
+        return true
+    }
+
+    /// The sender says the root and no hashes: if it is the root of what is here, all of it is right.
+    func trustRoot() {
+        guard arrived.lengthSum == count, TreeHash.root(of: computed) == root else { return }
+        announced = arrived
+        verified = arrived
+    }
+
+    /// The root of what is here; zeros while something is missing.
+    var presentRoot: TreeHash { arrived.lengthSum == count ? .root(of: computed) : TreeHash() }
 
     /// A finished file is not the same as what is sent after all: begins anew beside it.
     func startOver() throws(Refusal) {
@@ -197,13 +215,5 @@ final class IncomingFile {
         guard !isExisting else { return }
         directory.removeState(label + ".part")
         directory.removeState(label + ".pieces")
-    }
-
-    private static func nameHash(_ name: String) -> TreeHash {
-        var hasher = PieceHasher()
-        let bytes = Array(name.utf8)
-        hasher.begin(at: 0)
-        unsafe bytes.withUnsafeBytes { if let start = $0.baseAddress { unsafe hasher.add(start, byteCount: $0.count) } }
-        return hasher.finish(isRoot: true)
     }
 }

@@ -5,7 +5,7 @@ internal import Glibc
 internal import Machine
 
 /// Which pieces of a file are in its part file, with their hashes: a file that only grows, one entry per piece, written
-/// after the piece. So nothing it says is ahead of the data, whenever the process dies; what a power failure leaves of both
+/// after the piece; of two entries for a piece the later counts. So nothing it says is ahead of the data, whenever the process dies; what a power failure leaves of both
 /// is another matter, and told by the boot the journal names.
 final class PieceJournal {
     private let descriptor: Int32

@@ -1,6 +1,7 @@
 internal import CMachine
 internal import Glibc
 internal import Machine
+internal import Sending
 internal import Tokens
 
 /// The one thread of a receiver.
@@ -11,6 +12,8 @@ internal import Tokens
     let directory: OutputDirectory
     let events: EventLoop
     let memory: UnsafeMutableRawPointer
+    /// For what is passed on to other receivers.
+    let tools: SendingTools
     /// The name of the one file that is waited for; nil takes all.
     let singleName: String?
     private let listeners: [Int32]
@@ -19,6 +22,8 @@ internal import Tokens
     private var connections: [Int32: IncomingConnection] = [:]
     /// Senders' own connections, by session.
     private(set) var announcers: [[UInt8]: IncomingConnection] = [:]
+    /// Connections of relays, by session.
+    private(set) var relays: [[UInt8]: [IncomingConnection]] = [:]
     /// Which connection writes to the file of a name.
     private var owners: [String: Int32] = [:]
     private var examinations: [(file: IncomingFile, number: UInt32, connection: IncomingConnection)] = []
@@ -34,6 +39,7 @@ internal import Tokens
         (self.options, self.directory, self.listeners, self.stopSignal) = (options, directory, listeners, stopSignal)
         (self.singleName, self.console) = (singleName, console)
         events = try EventLoop()
+        tools = try SendingTools(helpers: nil)
         unsafe memory = .allocate(byteCount: PieceIntake.memoryByteCount, alignment: 64)
     }
 
@@ -96,7 +102,12 @@ internal import Tokens
 
     /// The peer may send files.
     func proven(_ connection: IncomingConnection) {
-        guard let hello = connection.hello, !hello.isRelay else { return }
+        guard let hello = connection.hello else { return }
+        if hello.isRelay {
+            relays[hello.session, default: []].append(connection)
+            for (number, file) in announcers[hello.session]?.files ?? [:] { connection.sayHave(number, file) }
+            return
+        }
         // The same sender again: what it had before is a connection that broke without our knowing.
         if let former = announcers[hello.session], former !== connection { former.close("the sender came anew") }
         announcers[hello.session] = connection
@@ -128,7 +139,7 @@ internal import Tokens
         unsafe file.examine(&hasher, memory)
         if file.nextDoubtful != nil { return }
         examinations.removeFirst()
-        connection.sayHave(number, file)
+        connection.examined(number, file)
         connection.finishTurn()
     }
 
@@ -138,6 +149,9 @@ internal import Tokens
         log("\(file.announcement.name): \(file.announcement.size) bytes from \(connection.peer), root \(root)")
         if singleName != nil { isStopping = true }
     }
+
+    /// Whether the file that was waited for is here, so that nothing more is wanted.
+    var hasAll: Bool { singleName != nil && isStopping && !counts.files.isEmpty }
 
     func failed(_ name: String, _ refusal: Refusal, from connection: IncomingConnection) {
         owners[name] = owners[name] == connection.socket ? nil : owners[name]
@@ -159,7 +173,11 @@ internal import Tokens
         events.forget(connection.socket)
         connections[connection.socket] = nil
         for (name, owner) in owners where owner == connection.socket { owners[name] = nil }
-        if let hello = connection.hello, announcers[hello.session] === connection { announcers[hello.session] = nil }
+        if let hello = connection.hello {
+            if announcers[hello.session] === connection { announcers[hello.session] = nil }
+            relays[hello.session]?.removeAll { $0 === connection }
+            if relays[hello.session]?.isEmpty == true { relays[hello.session] = nil }
+        }
         closeDescriptor(connection.socket)
         if let why, connection.hello != nil { log("\(connection.peer): \(why)") }
     }

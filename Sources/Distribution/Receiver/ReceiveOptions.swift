@@ -54,6 +54,8 @@ enum ReceiveLimit {
     /// Bytes of a message before the proof, and nanoseconds until it.
     static let greetingBytes = 4096
     static let greetingTime: UInt64 = 5_000_000_000
+    /// Receivers that one connection is passed on to.
+    static let forwarders = 16
     /// Files of a connection at once, and their pieces together.
     static let files = 128
     static let pieces: UInt64 = 1 << 21

@@ -11,6 +11,8 @@ final class Delivery {
     private var evidence: TreeHash?
     /// Pieces that are to be sent.
     var missing: RangeList<UInt64>
+    /// Of these, those that arrived damaged: the sender brings them, whoever else brings the rest.
+    var damaged: RangeList<UInt64>
     /// How many hashes the peer knows, from the first on, and whether it knows the root.
     var hashesTold: UInt64 = 0
     var isRootTold = false
@@ -25,6 +27,7 @@ final class Delivery {
         (self.file, self.descriptor) = (file, descriptor)
         claimed = RangeList(limit: file.count)
         missing = claimed
+        damaged = claimed
     }
 
     /// The peer says what it has.
@@ -53,13 +56,14 @@ final class Delivery {
         let hashes = claimed.flatMap { file.hashes($0.range) }
         if TreeHash.root(of: hashes) == evidence { return true }
         for range in claimed { _ = try? missing.insert(range.range) }
-        hadBytes = 0
         return false
     }
 
     /// The peer says how much is verified.
-    func acknowledge(_ bytes: UInt64) throws(ProtocolProblem) {
-        guard bytes <= min(file.size, hadBytes + sentBytes) else {
+    ///
+    /// - Parameter isRelayed: whether others have sent it some, or may have.
+    func acknowledge(_ bytes: UInt64, isRelayed: Bool) throws(ProtocolProblem) {
+        guard bytes <= (isRelayed ? file.size : min(file.size, hadBytes + sentBytes)) else {
             throw .falseClaim(
                 "\(file.announcement.name): \(bytes) bytes verified, when it had \(hadBytes) and \(sentBytes) were sent"
             )
@@ -71,6 +75,12 @@ final class Delivery {
     func sendAgain(_ pieces: RangeList<UInt64>) throws(ProtocolProblem) {
         guard pieces.limit == file.count else { throw .malformed("pieces that the file does not have") }
         repeats += pieces.count
-        for range in pieces { _ = try? missing.insert(range.range) }
+        for range in pieces {
+            _ = try? missing.insert(range.range)
+            _ = try? damaged.insert(range.range)
+        }
     }
+
+    /// The peer is going to be asked anew what it has.
+    func forgetAnswer() { isAnswered = false }
 }

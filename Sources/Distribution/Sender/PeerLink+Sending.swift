@@ -104,7 +104,8 @@ extension PeerLink {
             }
             if !delivery.checkClaim() { disproved(delivery) }
             tellHashes(delivery, number)
-            guard delivery.isAnswered, let first = delivery.missing.first else { continue }
+            let wanted = waitsForRelay ? delivery.damaged : delivery.missing
+            guard delivery.isAnswered, let first = wanted.first else { continue }
             // Nothing may be said behind the head of DATA but the bytes themselves.
             return begin(first.range, delivery, number)
         }
@@ -121,7 +122,12 @@ extension PeerLink {
             buffer.say(.hashes(file: number, first: range.lowerBound, file.hashes(range)))
             delivery.hashesTold = end
         }
-        if !delivery.isRootTold, delivery.hashesTold == file.count, let root = file.root {
+        // The root comes last, after one more look at the file: by it the peer gives the file its name.
+        guard !delivery.isRootTold, delivery.isAnswered, delivery.hashesTold == file.count, run?.number != number,
+            waitsForRelay || delivery.missing.isEmpty
+        else { return }
+        file.check(delivery.descriptor)
+        if file.failure == nil, let root = file.root {
             buffer.say(.root(file: number, root))
             delivery.isRootTold = true
         }
@@ -130,6 +136,7 @@ extension PeerLink {
     private func begin(_ range: Range<UInt64>, _ delivery: Delivery, _ number: UInt32) {
         let pieces = range.lowerBound..<min(range.upperBound, range.lowerBound + SendRun.greatest)
         _ = try? delivery.missing.erase(pieces)
+        _ = try? delivery.damaged.erase(pieces)
         let bytes = Piece.bytes(pieces, ofSize: delivery.file.size)
         buffer.say(Message.dataHeader(file: number, offset: bytes.lowerBound, byteCount: UInt64(bytes.count)))
         run = loop.makeRun(number, delivery, pieces, bytes)

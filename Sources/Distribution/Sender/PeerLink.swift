@@ -31,6 +31,13 @@ final class PeerLink: EventHandler {
     /// Verified bytes of settled files.
     private var settledBytes: UInt64 = 0
 
+    /// The receiver that brings the bytes; nil if the sender does.
+    private(set) weak var relay: PeerLink?
+    /// Whether one has ever done so.
+    private(set) var hadRelay = false
+    /// Whether none shall any more.
+    private var isBypassed = false
+
     /// The run of pieces being sent.
     var run: SendRun?
     var limit: RateLimit
@@ -150,7 +157,7 @@ final class PeerLink: EventHandler {
             guard let delivery = deliveries[number] else { return }
             try delivery.answer(pieces, evidence, onItsWay: run?.number == number ? run?.pieces : nil)
         case .progress(let number, let bytes):
-            try deliveries[number]?.acknowledge(bytes)
+            try deliveries[number]?.acknowledge(bytes, isRelayed: hadRelay)
             lastProgress = Clock.monotonic()
         case .again(let number, let pieces):
             guard let delivery = deliveries[number] else { return }
@@ -170,8 +177,13 @@ final class PeerLink: EventHandler {
             guard let delivery = deliveries[number] else { return }
             status.error = "\(delivery.file.announcement.name): \(refusal.text)"
             settle(number, isDone: false)
+        case .forwardFailed(let address, let words):
+            for peer in loop.peers where peer.relay === self && peer.endpointText == address {
+                peer.bypassRelay("\(status.address) cannot pass on to it: \(words)")
+            }
         case .end(let code, let words):
-            guard stage == .ending else { throw .ended(code, words) }
+            // A receiver that waited for one file says so when it has it.
+            guard stage == .ending || (code == .done && order.isEmpty && isSettled) else { throw .ended(code, words) }
             stage = .done
             status.state = .done
             disconnect()
@@ -250,6 +262,59 @@ final class PeerLink: EventHandler {
         status.rate = Double(status.acknowledgedBytes - first.bytes) * 1e9 / Double(now - first.time)
     }
 
+    // ---- relays
+
+    /// The address that others can reach it by.
+    private var endpointText: String { "\(endpoints[(max(attempts, 1) - 1) % endpoints.count])" }
+
+    /// Lets another receiver bring the bytes, once both are there.
+    func use(relay other: PeerLink) {
+        guard relay == nil, !isBypassed, stage == .files, other.stage == .files else { return }
+        relay = other
+        hadRelay = true
+        lastProgress = Clock.monotonic()
+        other.buffer.say(.forward(to: endpointText))
+        other.goOn()
+    }
+
+    /// Looks whether the relay is of any use.
+    func checkRelay(_ now: UInt64) {
+        guard let other = relay else {
+            // One that is not even there does not hold up those behind it either.
+            if stage == .files, waitsForRelay, now - lastProgress > loop.patience {
+                bypassRelay("its relay is not there")
+            }
+            return
+        }
+        if other.stage != .files, other.stage != .ending, other.stage != .done {
+            return bypassRelay("\(other.status.address), its relay, is gone")
+        }
+        // It has something to give, and does not.
+        let isBehind = other.presentBytes >= presentBytes + (4 << 20) || (other.isSettled && !isSettled)
+        if isBehind, now - lastProgress > loop.patience {
+            bypassRelay("\(other.status.address), its relay, does not pass on")
+        }
+    }
+
+    /// Has the sender bring what is missing, after asking what that is.
+    private func bypassRelay(_ why: String) {
+        relay = nil
+        isBypassed = true
+        status.bypasses += 1
+        status.error = why
+        for number in order {
+            guard let delivery = deliveries[number], delivery.file.announcement.kind == .file else { continue }
+            delivery.forgetAnswer()
+            buffer.say(.file(delivery.file.announcement))
+        }
+        goOn()
+    }
+
+    /// Whether the sender has to wait for a relay that is going to be there, rather than send by itself.
+    var waitsForRelay: Bool { !isBypassed && loop.parent(of: self).map { !$0.isOver } ?? false }
+
+    private var presentBytes: UInt64 { settledBytes + deliveries.values.reduce(0) { $0 + $1.acknowledgedBytes } }
+
     // ---- the end
 
     /// Gives up this connection; and the peer, if it is of no use to try again.
@@ -281,6 +346,7 @@ final class PeerLink: EventHandler {
         for delivery in deliveries.values where delivery.descriptor >= 0 { delivery.file.release() }
         (deliveries, order, next, buffer) = ([:], [], 0, MessageBuffer())
         (isBlocked, isLoading, pausedUntil) = (false, false, 0)
+        relay = nil
         guard socket >= 0 else { return }
         loop.events.forget(socket)
         close(socket)

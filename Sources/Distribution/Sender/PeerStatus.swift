@@ -24,6 +24,8 @@ public struct PeerStatus: Sendable {
     public var resentPieces: UInt64 = 0
     /// Connections, the first one included.
     public var connections = 0
+    /// How often a relay was of no use, so that the sender brought the bytes instead.
+    public var bypasses = 0
     /// Bytes per second that were verified, over the last seconds.
     public var rate: Double = 0
     /// What is wrong, or was last.
@@ -41,6 +43,7 @@ public struct PeerStatus: Sendable {
             ("acknowledged_bytes", .number(acknowledgedBytes)), ("total_bytes", .number(totalBytes)),
             ("files_done", .number(UInt64(filesDone))), ("files_failed", .number(UInt64(filesFailed))),
             ("resent_pieces", .number(resentPieces)), ("connections", .number(UInt64(connections))),
+            ("bypasses", .number(UInt64(bypasses))),
             ("error", error.map { .string($0) } ?? .null),
         ])
     }

@@ -75,10 +75,27 @@ final class SendLoop: EventHandler {
             let now = Clock.monotonic()
             for peer in peers { peer.tick(now) }
             takeResults()
+            if options.relay != .none { arrangeRelays(now) }
             for peer in peers { peer.goOn() }
             update(now)
             if peers.allSatisfy(isEnough) { return update(0) }
             wait()
+        }
+    }
+
+    /// Nanoseconds after which a relay that has something to pass on and does not is bypassed.
+    var patience: UInt64 { min(3_000_000_000, options.timeout / 2) }
+
+    /// Who brings the bytes to a peer; nil for the sender.
+    func parent(of peer: PeerLink) -> PeerLink? {
+        guard options.relay != .none, let place = peers.firstIndex(where: { $0 === peer }) else { return nil }
+        return options.relay.parent(of: place).map { peers[$0] }
+    }
+
+    private func arrangeRelays(_ now: UInt64) {
+        for peer in peers {
+            peer.checkRelay(now)
+            if let parent = parent(of: peer) { peer.use(relay: parent) }
         }
     }
 

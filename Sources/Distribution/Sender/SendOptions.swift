@@ -2,12 +2,33 @@ internal import Glibc
 public import Machine
 public import Tokens
 
+/// Who brings the bytes to whom. Announcements, hashes and answers always go between the sender and each receiver.
+public enum Relaying: String, Sendable, CaseIterable {
+    /// The sender to everybody.
+    case none
+    /// The sender to the first receiver, each to the next.
+    case chain
+    /// The sender to the first receiver, each to two others.
+    case tree
+
+    /// The place of the receiver from which the one at `place` gets its bytes; nil for the sender.
+    func parent(of place: Int) -> Int? {
+        switch self {
+        case .none: nil
+        case .chain: place == 0 ? nil : place - 1
+        case .tree: place == 0 ? nil : (place - 1) / 2
+        }
+    }
+}
+
 /// How files are sent.
 public struct SendOptions: Sendable {
     /// The secret that receivers must share; nil asks for none.
     public var token: Token?
     /// Bytes per second to all peers together, and to each of them; 0 is no limit.
     public var rate: UInt64 = 0, peerRate: UInt64 = 0
+    /// Who brings the bytes to whom.
+    public var relay = Relaying.none
     /// Nanoseconds without progress after which a peer is given up. Until then it is tried again.
     public var timeout: UInt64 = 30_000_000_000
 

@@ -51,11 +51,7 @@ public struct WireReplay: ~Copyable {
     ) throws(TransmitError) {
         let interface = try OutgoingInterface(job.interface)
         let queue = try interface.queue(job.mode)
-        let signals: StopSignals
-        do throws(SystemError) { signals = try StopSignals() } catch {
-            throw .refused(job.interface, queue.mode, error)
-        }
-        self.signals = signals
+        do throws(SystemError) { signals = try StopSignals() } catch { throw .gone(job.interface, error) }
         clock = PaceClock(job.pace)
         self.progress = progress
         self.job = job

@@ -4,10 +4,10 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
     private var count: UInt64 = 0
 
     /// Nothing counted.
-    @_noLocks init() { buckets = InlineArray(repeating: 0) }
+    @_noLocks public init() { buckets = InlineArray(repeating: 0) }
 
     /// Counts one age. Below 16 µs everything is alike.
-    @_noLocks mutating func record(_ nanoseconds: UInt64) {
+    @_noLocks public mutating func record(_ nanoseconds: UInt64) {
         let value = max(nanoseconds >> 10, 16)
         let octave = 63 - value.leadingZeroBitCount
         let fraction = Int(truncatingIfNeeded: (value >> UInt64(truncatingIfNeeded: octave - 4)) & 15)
@@ -32,22 +32,29 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
 }
 
 /// How fresh what a destination has is, by the measures of the design.
-struct Ages: BitwiseCopyable {
+public struct Ages: BitwiseCopyable, Sendable {
     /// Now minus the arrival of the freshest packet delivered, sampled.
-    var information = AgeHistogram()
+    public private(set) var information = AgeHistogram()
     /// Age of each batch at its delivery.
-    var live = AgeHistogram()
+    public private(set) var live = AgeHistogram()
     /// Arrival of the freshest packet delivered, UTC; 0 before the first.
     private var freshest: UInt64 = 0
 
-    @_noLocks init() {}
+    /// Nothing delivered.
+    @_noLocks public init() {}
 
-    @_noLocks mutating func delivered(arrival: UInt64, utc: UInt64) {
+    /// A batch was delivered.
+    ///
+    /// - Parameters:
+    ///   - arrival: its last arrival, nanoseconds since 1970 UTC.
+    ///   - utc: now.
+    @_noLocks public mutating func delivered(arrival: UInt64, utc: UInt64) {
         freshest = max(freshest, arrival)
         live.record(utc > arrival ? utc - arrival : 0)
     }
 
-    @_noLocks mutating func sample(utc: UInt64) {
+    /// Counts how old what is there is now; to be called at even intervals.
+    @_noLocks public mutating func sample(utc: UInt64) {
         if freshest > 0 { information.record(utc > freshest ? utc - freshest : 0) }
     }
 }

@@ -1,0 +1,189 @@
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("More comes in than goes out", .serialized)
+struct AdmissionTests {
+    /// The lane of everybody's diverted batches.
+    private static let diverted: UInt16 = 128
+
+    /// A flood of numbered packets at so many bytes per second; returns how many.
+    private func flood(_ space: NetworkNamespace, bytesPerSecond: Int, seconds: Double) throws -> Int {
+        let (size, portion) = (1000, 100)
+        let sender = try space.enter { try FrameSender("left") }
+        var sent = 0
+        let start = ContinuousClock.now
+        while ContinuousClock.now - start < .seconds(seconds) {
+            let due = start + .seconds(Double(sent * size) / Double(bytesPerSecond))
+            while ContinuousClock.now < due { usleep(500) }
+            for number in sent..<sent + portion { try sender.send(liveFrame(number, size: size)) }
+            sent += portion
+        }
+        return sent
+    }
+
+    /// A relay with a cache and a small memory.
+    private func relay(_ space: NetworkNamespace, _ folder: String, _ port: UInt16, _ more: [String]) throws
+        -> RunningRelay
+    {
+        try space.relay(
+            [
+                "-i", "right", "--to", "127.0.0.1:\(port),name=it,ack=required", "--spill", "\(folder)/cache", "--sync",
+                "none", "--segment-size", "512K", "--drain-timeout", "60s",
+            ] + more)
+    }
+
+    /// Waits until a collector gets nothing more: what is on disk when a run ends would be for the next one.
+    private func waitUntilQuiet(_ collector: ReferenceCollector) throws {
+        var (last, since) = (-1, ContinuousClock.now)
+        try waitUntil("all to have come", timeLimit: .seconds(60)) {
+            usleep(20_000)
+            let count = collector.state.order.count
+            if count != last { (last, since) = (count, ContinuousClock.now) }
+            return ContinuousClock.now - since > .seconds(2)
+        }
+    }
+
+    /// Checks that a collector has exactly what was encoded, and returns the numbers by lane.
+    private func check(_ state: CollectorState, _ report: Report, sent: Int) throws -> [UInt16: Set<Int>] {
+        var lanes: [UInt16: Set<Int>] = [:]
+        var count = 0
+        for (identity, batch) in state.batches {
+            for packet in batch.packets {
+                lanes[identity.lane, default: []].insert(number(of: Packet(packet)))
+                count += 1
+            }
+        }
+        let all = lanes.values.reduce(into: Set()) { $0.formUnion($1) }
+        #expect(all.count == count && state.violations == [])
+        #expect(try UInt64(count) == report.count("encoded"))
+        let lost = try report.count("captured") - report.count("received")
+        #expect(all.isSubset(of: Set(0..<sent)) && all.count == sent - Int(lost))
+        #expect(try UInt64(lanes[Self.diverted]?.count ?? 0) == report.count("diverted"))
+        return lanes
+    }
+
+    @Test(
+        "Below the drain everything is live; at many times of it N rises, nothing is lost, the exact set arrives",
+        arguments: [0.5, 5, 20])
+    func overload(times: Double) throws {
+        let drain = 2_000_000
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                var manners = CollectorManners()
+                manners.readsAtMost = drain
+                let collector = try space.enter { [manners] in try ReferenceCollector(manners) }
+                defer { collector.stop() }
+                let proxy = try space.enter { try CuttingProxy(to: collector.port, room: 64 << 10) }
+                defer { proxy.stop() }
+                let running = try relay(space, folder, proxy.port, ["--memory", "40M"])
+                try running.waitFor("it: acknowledges")
+                let sent = try flood(space, bytesPerSecond: Int(Double(drain) * times), seconds: 3)
+                // The rest as fast as it can be taken.
+                collector.change { $0.readsAtMost = nil }
+                proxy.cut()
+                try waitUntilQuiet(collector)
+                let result = try stop(running)
+                result.expect(exits: 0)
+                let report = try expectLedger(result)
+                let greatest = try report.count("admit_n_max")
+                if times < 1 {
+                    #expect(greatest == 1)
+                } else {
+                    #expect(greatest > 1, "\(result.command.errorText)")
+                    #expect(result.command.errorText.contains("admission: one packet in"))
+                }
+                #expect(try report.destination("it").losses.isEmpty)
+                #expect(try report.destination("it").count("on_disk") == 0)
+                let lanes = try check(collector.state, report, sent: sent)
+                if times > 1 { #expect(!(lanes[0] ?? []).isEmpty && !(lanes[Self.diverted] ?? []).isEmpty) }
+            }
+        }
+    }
+
+    @Test("A fixed N: one packet in four is live, drawn evenly from a source that repeats itself every four packets")
+    func fixed() throws {
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let collector = try space.enter { try ReferenceCollector() }
+                defer { collector.stop() }
+                let running = try relay(space, folder, collector.port, ["--memory", "48M", "--admit", "4"])
+                try running.waitFor("it: acknowledges")
+                // The decision is made every few milliseconds.
+                usleep(200_000)
+                try space.send(0..<8000)
+                try waitUntilQuiet(collector)
+                let result = try stop(running)
+                result.expect(exits: 0)
+                let report = try expectLedger(result, captured: 8000, encoded: 8000)
+                let lanes = try check(collector.state, report, sent: 8000)
+                let live = try #require(lanes[0])
+                // Exactly one in each four in a row, but where bursts begin; of each phase about as many.
+                #expect(abs(live.count - 2000) <= 200)
+                for phase in 0..<4 {
+                    let here = live.count { $0 % 4 == phase }
+                    // Expected are 500, with a standard deviation of about 19.
+                    #expect(abs(here - 500) < 150, "phase \(phase)")
+                }
+                #expect(try report.count("admit_n_max") == 4)
+            }
+        }
+    }
+
+    @Test("By flow conversations stay whole in their lane, and what the filter does not match is always live")
+    func byFlow() throws {
+        try requireTool("tshark")
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let collector = try space.enter { try ReferenceCollector() }
+                defer { collector.stop() }
+                let running = try relay(
+                    space, folder, collector.port,
+                    ["--memory", "48M", "--admit", "3", "--admit-by", "flow", "--admit-match", "udp"])
+                try running.waitFor("it: acknowledges")
+                usleep(200_000)
+                let sender = try space.enter { try FrameSender("left") }
+                for round in 0..<30 {
+                    for host in 0..<60 {
+                        let (near, far) = ([10, 0, 0, UInt8(host)] as [UInt8], [192, 0, 2, UInt8(host)] as [UInt8])
+                        let payload = [UInt8](repeating: UInt8(round), count: 60)
+                        let asks = PacketBuilder.udp(payload, from: UInt16(2000 + round), to: 53)
+                        let answers = PacketBuilder.udp(payload, from: 53, to: UInt16(2000 + round))
+                        for packet in [
+                            PacketBuilder.ipv4(asks, protocolNumber: 17, from: near, to: far),
+                            PacketBuilder.ipv4(answers, protocolNumber: 17, from: far, to: near),
+                            PacketBuilder.ipv4(
+                                PacketBuilder.tcp(payload, from: 80, to: 81), protocolNumber: 6, from: near, to: far),
+                        ] { try sender.send(PacketBuilder.ethernet(packet, type: 0x0800)) }
+                    }
+                }
+                try waitUntilQuiet(collector)
+                let result = try stop(running)
+                result.expect(exits: 0)
+                try expectLedger(result, captured: 5400, encoded: 5400)
+                let state = collector.state
+                let (live, diverted) = (try pairs(state, 0, folder), try pairs(state, Self.diverted, folder))
+                #expect(live.udp.isDisjoint(with: diverted.udp))
+                #expect(live.udp.union(diverted.udp).count == 60)
+                #expect(live.tcp.count == 60 && diverted.tcp.isEmpty)
+                // A third of 60, with a standard deviation of 3.7.
+                #expect((2...42).contains(live.udp.count))
+            }
+        }
+    }
+
+    /// The conversations that tshark sees in the batches of a lane.
+    private func pairs(
+        _ state: CollectorState, _ lane: UInt16, _ folder: String
+    ) throws -> (udp: Set<Set<String>>, tcp: Set<Set<String>>) {
+        let packets = state.batches.filter { $0.key.lane == lane }.flatMap(\.value.packets).map(Packet.init)
+        try writeFile("\(folder)/\(lane)", captureFile(packets))
+        let fields = ["ip.src", "ip.dst", "ip.proto"].flatMap { ["-e", $0] }
+        let lines = try run("tshark", ["-n", "-r", "\(folder)/\(lane)", "-T", "fields"] + fields).checked().outputLines
+        var (udp, tcp): (Set<Set<String>>, Set<Set<String>>) = ([], [])
+        for columns in lines.map({ $0.split(separator: "\t").map(String.init) }) where columns.count == 3 {
+            if columns[2] == "17" { udp.insert(Set(columns[..<2])) } else { tcp.insert(Set(columns[..<2])) }
+        }
+        return (udp, tcp)
+    }
+}
