@@ -9,7 +9,7 @@ struct MountTests {
         arguments: ["mount.spillway", "mount.pcap"])
     func helper(name: String) throws {
         let mounted = try Mounted()  // for its requirements and its folders
-        _ = try run("fusermount3", ["-u", mounted.mountpoint]).checked()
+        try unmount(mounted.mountpoint)
         #expect(try mounted.wait().status == .exited(0))
         try mounted.put("a.pcap", capture(0..<3))
         try withTemporaryDirectory { folder in
@@ -22,7 +22,7 @@ struct MountTests {
             try run(program, [mounted.source, mounted.mountpoint, "-n", "-s", "-v", "-o", options]).checked()
             try waitUntilMounted(mounted.mountpoint)
             #expect(try mounted.size("a.pcap") == 1 << 30)
-            try run("fusermount3", ["-u", mounted.mountpoint]).checked()
+            try unmount(mounted.mountpoint)
         }
     }
 

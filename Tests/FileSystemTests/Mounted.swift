@@ -77,6 +77,17 @@ func waitUntilMounted(_ path: String) throws {
     throw Problem("\(path): nothing was mounted within 10 s")
 }
 
+/// Unmounts; a mount is busy for the moment in which somebody looks at it.
+func unmount(_ path: String) throws {
+    for _ in 0..<1000 {
+        let result = try run("fusermount3", ["-u", path])
+        if result.status == .exited(0) { return }
+        guard result.errorText.contains("busy") else { throw Problem(result.errorText) }
+        usleep(10_000)
+    }
+    throw Problem("\(path): it stayed busy for 10 s")
+}
+
 func status(_ path: String) throws -> stat {
     var result = stat()
     guard unsafe stat(path, &result) == 0 else { throw Problem("stat \(path): errno \(errno)") }
