@@ -23,7 +23,7 @@ extension ServeLoop {
             shared.counters.add(.connections)
             set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
             // What a socket holds stays in memory: enough for the loop to come round, and no more.
-            set(descriptor, Int32(IPPROTO_TCP), spillway_tcp_notsent_lowat(), 128 << 10)
+            set(descriptor, Int32(IPPROTO_TCP), spillway_tcp_notsent_lowat(), 256 << 10)
             let place = vacant.popLast() ?? connections.count
             if place == connections.count { connections.append(nil) }
             let connection = Connection(descriptor, peer, client, place: place)
