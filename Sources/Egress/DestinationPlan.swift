@@ -38,6 +38,8 @@ public struct DestinationPlan: Sendable {
     public var holds: Bool
     /// Whether it is to acknowledge.
     public var ack: AckPolicy
+    /// Whether a destination that was not there before gets what is in the cache as well.
+    public var wantsBacklog = false
 
     /// A plan.
     public init(

@@ -15,7 +15,12 @@ public enum Acknowledgement: String, Sendable, CaseIterable {
     case auto, required, none
 }
 
-/// One `--to`: `HOST:PORT[,name=N][,wire=W][,order=O][,ack=A]`, or `null[,name=N]`.
+/// Where a destination that was not there before begins.
+public enum Backlog: String, Sendable, CaseIterable {
+    case now, all
+}
+
+/// One `--to`: `HOST:PORT[,name=N][,wire=W][,order=O][,ack=A][,backlog=B]`, or `null[,name=N]`.
 public struct Destination: Sendable, Equatable {
     /// Where to connect; nil counts and discards.
     public let address: Address?
@@ -27,13 +32,15 @@ public struct Destination: Sendable, Equatable {
     public let order: Order?
     /// Whether it is to acknowledge; nil for what is usual with `wire`.
     public let ack: Acknowledgement?
+    /// Where it begins if it was not there before; nil for now.
+    public let backlog: Backlog?
 
     /// Parses one destination; the error is a sentence about what is wrong with it.
     init(parsing text: String) throws(SpecificationError) {
         let specification = try Specification(text)
         if specification.target == "null" {
             let name = try specification.values(of: ["name"])["name"]
-            (address, wire, order, ack) = (nil, .pcapng, nil, nil)
+            (address, wire, order, ack, backlog) = (nil, .pcapng, nil, nil, nil)
             self.name = try Self.checked(name) ?? "null"
             return
         }
@@ -42,12 +49,13 @@ public struct Destination: Sendable, Equatable {
                 "'\(specification.target)' is no address; write HOST:PORT, such as 192.0.2.7:57012 or "
                     + "[2001:db8::7]:57012, or null")
         }
-        let values = try specification.values(of: ["name", "wire", "order", "ack"])
+        let values = try specification.values(of: ["name", "wire", "order", "ack", "backlog"])
         self.address = address
         name = try Self.checked(values["name"]) ?? address.description
         wire = try choice("wire", values) ?? .pcapng
         order = try choice("order", values)
         ack = try choice("ack", values)
+        backlog = try choice("backlog", values)
         if wire != .pcapng, let ack, ack != .none {
             throw SpecificationError(
                 "wire=\(wire.rawValue) and ack=\(ack.rawValue): readers of classic pcap cannot acknowledge; leave ack out"

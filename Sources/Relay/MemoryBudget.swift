@@ -39,7 +39,7 @@ struct MemoryBudget {
         options: RelayOptions, lanes: [Placement.Lane], interfaces: LiveInterfaces, plans: [DestinationPlan],
         limits: EgressLimits, fragments: FragmentPlan
     ) throws(RelayError) {
-        let slots = max(EgressSetup.slotCount(plans, limits), 1)
+        let slots = max(EgressSetup.slotCount(plans, limits, keeps: options.spill?.keep != nil), 1)
         guard slots <= BatchIndex.maximumSlots else {
             throw RelayError(
                 .usage,

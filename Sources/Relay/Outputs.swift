@@ -31,10 +31,12 @@ struct Outputs {
                 throw RelayError(.unavailable, "--to \(address): \(error)")
             }
         }
-        return DestinationPlan(
+        var plan = DestinationPlan(
             name: destination.name, address: destination.address?.description ?? "null", outlet: outlet,
             wire: Wire(destination.wire), newestFirst: destination.order == .newestFirst, holds: true,
             ack: AckPolicy(destination.ack, hasToken: hasToken))
+        plan.wantsBacklog = destination.wantsBacklog
+        return plan
     }
 
     private static func plan(

@@ -18,6 +18,7 @@ extension Run {
             .batchPackets: memory.batchPackets,
             .spill: cache.spill, .spillSize: cache.spillSize, .spillFileSize: cache.spillFileSize,
             .memoryAge: cache.memoryAge, .sync: cache.sync, .replay: cache.replay,
+            .spillAge: cache.spillAge, .replayRate: cache.replayRate, .keep: cache.keep,
             .reassemble: fragments.reassemble, .overlap: fragments.overlap,
             .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
@@ -42,9 +43,11 @@ extension RelayOptions {
         }
         name = options.name
         destinations = options.destinations.map { destination in
-            Destination(
+            var one = Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
                 order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init))
+            one.wantsBacklog = destination.backlog == .all
+            return one
         }
         listeners = options.listeners.map { listener in
             Listener(
@@ -90,6 +93,13 @@ extension RelayOptions {
         cache.memoryAge = options.memoryAge ?? cache.memoryAge
         cache.sync = options.sync.map(Sync.init) ?? cache.sync
         cache.replay = options.replay.map(Replay.init) ?? cache.replay
+        cache.replayRate = options.replayRate ?? 0
+        cache.age = options.spillAge
+        switch options.keep {
+        case .time(let time): cache.keep = .time(time)
+        case .bytes(let bytes): cache.keep = .bytes(bytes)
+        case .off, nil: break
+        }
         spill = cache
     }
 

@@ -49,10 +49,9 @@ struct ExitCodeTests {
         "64: commands and options of later work do not exist",
         arguments: [
             ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
-            ["run", "--keep", "1h"], ["run", "--admit", "auto"],
+            ["run", "--admit", "auto"],
             ["run", "-r", "a", "--to", "null", "--distribute", "flow"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
-            ["run", "-r", "a", "--to", "h:1,backlog=all"],
         ])
     func later(arguments: [String]) throws {
         expect(try spillway(arguments), exits: 64, naming: [arguments.last { $0.hasPrefix("-") } ?? arguments[0]])
