@@ -30,6 +30,7 @@ let package = Package(
     products: [
         .executable(name: "spillway", targets: ["spillway"]),
         .library(name: "Fragments", targets: ["Fragments"]),
+        .library(name: "Distribution", targets: ["Distribution"]),
         // For the packages Benchmarks and Fuzz.
         .library(
             name: "SpillwayParts",
@@ -50,6 +51,8 @@ let package = Package(
         .target(name: "CSending", path: "CSupport/CSending"),
         .target(name: "CLLHTTP", path: "CSupport/CLLHTTP", cSettings: [.headerSearchPath(".")]),
         .target(name: "CFileService", path: "CSupport/CFileService"),
+        .target(name: "CHashing", path: "CSupport/CHashing"),
+        .target(name: "CDistribution", path: "CSupport/CDistribution"),
         .systemLibrary(name: "CNuma", path: "CSupport/CNuma"),
         .systemLibrary(name: "CPcap", path: "CSupport/CPcap"),
         .target(name: "CXDP", path: "CSupport/CXDP", linkerSettings: [.linkedLibrary("bpf")]),
@@ -86,17 +89,20 @@ let package = Package(
             "Capture", "SpillCache", "Sending", "Telemetry", "Sealing",
             .product(name: "Crypto", package: "swift-crypto")),
         module(
+            "Distribution", "CMachine", "CSending", "CHashing", "CDistribution", "Fragments", "Machine", "Sending",
+            "Telemetry", "Tokens"),
+        module(
             "Relay", "CMachine", "Machine", "Pcapng", "Capture", "Reassembly", "Transfer", "Tokens", "SegmentPool",
             "SpillCache", "Egress", "Telemetry", "FileService"),
         module(
             "Collector", "CMachine", "Fragments", "Machine", "Pcapng", "Transfer", "Tokens", "SpillCache", "Telemetry"),
-        module("FileSystem", "CFuse", "Machine", "Pcapng", "SpillCache"),
+        module("FileSystem", "CFuse", "CMachine", "Machine", "Pcapng", "SpillCache"),
         module("Options", .product(name: "Configuration", package: "swift-configuration")),
         .executableTarget(
             name: "spillway",
             dependencies: [
-                "Collector", "FileService", "FileSystem", "Generator", "Machine", "Options", "Reassembly", "Relay",
-                "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
+                "Collector", "Distribution", "FileService", "FileSystem", "Generator", "Machine", "Options",
+                "Reassembly", "Relay", "Sealing", "SegmentPool", "Sending", "Telemetry", "Tokens",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -128,6 +134,7 @@ let package = Package(
         tests(
             "FileServiceTests", "FileService", "Machine", "Pcapng", "Sending", "SpillCache", "Telemetry", "spillway"),
         tests("SealingTests", "Sealing", "spillway"),
+        tests("DistributionTests", "Distribution", "Fragments", "Machine", "CHashing", "spillway"),
         tests("EgressTests", "Egress", "SegmentPool", "Capture", "Machine", "Pcapng", "Transfer"),
         .testTarget(
             name: "EndToEndTests", dependencies: ["CTestSupport", "Machine", "TestSupport", "spillway"],
@@ -140,7 +147,8 @@ let package = Package(
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
         "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
-        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests", "SegmentPoolTests", "SendingTests",
+        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests",
+        "SegmentPoolTests", "SendingTests",
         "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }

@@ -3,25 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-int spillway_open_beneath(int directory, const char *path) {
-    struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
-    for (int tries = 0;; tries++) {
-        long descriptor = syscall(SYS_openat2, directory, path, &how, sizeof how);
-        if (descriptor >= 0) return (int)descriptor;
-        // Somebody renamed something at the same moment, and the kernel could not be sure (openat2(2)).
-        if (errno != EAGAIN || tries == 100) return -errno;
-    }
-}
 
 int spillway_inotify(void) {
     int descriptor = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
-#include <linux/openat2.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -18,18 +17,6 @@
 #include <sys/syscall.h>
 #include <syslog.h>
 #include <unistd.h>
-
-/// Opens a path that may not lead out of `directory`, also not by symbolic links (openat2(2)). A descriptor, or -errno.
-static inline int spillway_open_beneath(int directory, const char *path, int flags) {
-    struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    long result;
-    do {
-        result = syscall(SYS_openat2, directory, path, &how, sizeof how);
-    } while (result < 0 && (errno == EAGAIN || errno == EINTR));
-    // A kernel, or a sandbox, without openat2 still refuses links in the last component.
-    if (result < 0 && errno == ENOSYS) result = openat(directory, path, flags | O_NOFOLLOW);
-    return result < 0 ? -errno : (int)result;
-}
 
 /// Whether somebody has the file open for writing: 1 yes, 0 no, -1 it cannot be told. A read lease is only granted on a file
 /// that nobody writes (fcntl(2), F_SETLEASE); it is given back at once.

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 // ---- memory -----------------------------------------------------------------------------------------------------
@@ -146,6 +148,20 @@ int spillway_rename_new(int from_directory, const char *from, int to_directory, 
 int spillway_open_at(int directory, const char *path, int flags, unsigned mode) {
     int descriptor = openat(directory, path, flags, (mode_t)mode);
     return descriptor >= 0 ? descriptor : -errno;
+}
+
+int spillway_open_beneath(int directory, const char *path, int flags, unsigned mode, int follows_links) {
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)flags,
+        .mode = flags & O_CREAT ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (follows_links ? 0 : RESOLVE_NO_SYMLINKS),
+    };
+    for (int tries = 0;; tries++) {
+        long descriptor = syscall(SYS_openat2, directory, path, &how, sizeof how);
+        if (descriptor >= 0) return (int)descriptor;
+        // Somebody renamed something at the same moment, and the kernel could not be sure (openat2(2)).
+        if (errno != EINTR && (errno != EAGAIN || tries >= 100)) return -errno;
+    }
 }
 
 int spillway_reserve(int descriptor, long start, long length) {

@@ -117,6 +117,23 @@ int spillway_load(int file, uint64_t offset, uint64_t count) {
     return status == 0 ? 0 : load_by_reading(file, offset, end);
 }
 
+int spillway_null(void) { return (int)result(open("/dev/null", O_WRONLY | O_CLOEXEC)); }
+
+int spillway_stream(int file, uint64_t offset, uint64_t count, int null) {
+    off_t place = (off_t)offset;
+    uint64_t end = offset + count;
+    (void)posix_fadvise(file, 0, 0, POSIX_FADV_NORMAL);
+    while ((uint64_t)place < end) {
+        // The page cache is filled as for any reader, in large pieces, and waited for; nothing takes what was read.
+        ssize_t got = sendfile(null, file, &place, end - (uint64_t)place);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return errno == EINVAL || errno == ENOSYS ? spillway_load(file, offset, count) : -errno;
+        // The end of the file, which the sending meets in its own way.
+        if (got == 0) break;
+    }
+    return 0;
+}
+
 int spillway_release(int file, uint64_t offset, uint64_t count) {
     return -posix_fadvise(file, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
 }

@@ -78,6 +78,8 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
     public var slowIngressRate: Double { ingress.slow }
     /// How fast the ingress grows.
     public var acceleration: Double { ingress.acceleration }
+    /// What goes to disk.
+    public var spilledRate: Double { spillRate }
     /// What the destinations take when given enough.
     public var drainRate: Double { drain.rate }
 

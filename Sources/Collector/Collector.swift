@@ -11,7 +11,8 @@ public enum Collector {
     public static func run(
         _ options: CollectorOptions, console: CollectorConsole, ready: ([Endpoint]) -> Void
     ) throws(CollectorError) -> CollectorReport {
-        let signals = try StopSignals()
+        let signals: StopSignals
+        do throws(SystemError) { signals = try StopSignals() } catch { throw .kernel(error) }
         raiseDescriptorLimit()
         let places: CollectorPlaces
         do throws(SystemError) {

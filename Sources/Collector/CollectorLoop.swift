@@ -56,7 +56,7 @@ internal import Transfer
 
     init(
         _ options: CollectorOptions, _ console: CollectorConsole, _ places: CollectorPlaces,
-        _ lock: consuming DirectoryLock, _ signals: consuming StopSignals, listeners: [Int32]
+        _ lock: consuming DirectoryLock, _ signals: StopSignals, listeners: [Int32]
     ) throws(SystemError) {
         (self.options, self.console, self.places, self.listeners) = (options, console, places, listeners)
         self.signals = signals

@@ -8,8 +8,8 @@ extension Destination {
     var listens: Bool { if case .none = policy { false } else { true } }
 
     /// A collector that says nothing at all any more is taken for dead.
-    func isSilent(_ now: UInt64) -> Bool {
-        isAgreed && now > lastHeard && now - lastHeard > TransferLimit.silenceTime
+    func isSilent(_ now: UInt64, _ limit: UInt64) -> Bool {
+        isAgreed && now > lastHeard && now - lastHeard > limit
     }
 
     /// ACK: settles what is in flight and named; the rest of what is named means nothing.

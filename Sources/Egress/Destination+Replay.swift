@@ -21,6 +21,7 @@ extension Destination {
         if file.runPlace == 0 {
             returnToOwnSection(stream)
             describeInterfaces(stream)
+            describeLanes(stream)
         } else if file.runPlace != section || file.interfaces > sectionInterfaces {
             unsafe pieces.append(header: UnsafeRawPointer(bitPattern: file.header)!, Int(file.headerBytes))
             (section, sectionInterfaces) = (file.runPlace, file.interfaces)
@@ -81,10 +82,10 @@ extension Destination {
     /// Batches of this run follow: behind those of an earlier one they need a section of their own.
     @_noLocks mutating func returnToOwnSection(_ stream: StreamContext) {
         guard section != 0 else { return }
-        (section, sectionInterfaces, described) = (0, 0, 0)
+        (section, sectionInterfaces, described, toldLanes) = (0, 0, 0, 0)
         unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count)
         describeInterfaces(stream)
-        unsafe pieces.append(header: stream.laneBlock.baseAddress!, stream.laneBlock.count)
+        describeLanes(stream)
     }
 
     /// A file goes: what is in flight of it can still arrive, but not be sent again. Returns the packets of that.

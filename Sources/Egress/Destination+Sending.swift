@@ -43,7 +43,7 @@ extension Destination {
         if !gone.isEmpty { appendGone(stream) }
         var bytes = 0
         // Some places are kept for what a batch may need described first.
-        while pieces.end < PieceQueue.capacity - 4, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
+        while pieces.end < PieceQueue.capacity - 6, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
@@ -52,6 +52,7 @@ extension Destination {
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
             returnToOwnSection(stream)
             describeInterfaces(stream)
+            describeLanes(stream)
             index.take(slot, reference)
             let note = PieceNote(index.pool, reference, bytes: batch.count)
             unsentPackets -= UInt64(note.packets)
@@ -81,7 +82,7 @@ extension Destination {
             // Where there was a session, its section header came first.
             if !isAgreed { unsafe pieces.append(header: stream.sectionHeader.baseAddress!, stream.sectionHeader.count) }
             describeInterfaces(stream)
-            unsafe pieces.append(header: stream.laneBlock.baseAddress!, stream.laneBlock.count)
+            describeLanes(stream)
         }
         isBegun = true
         return true
@@ -94,6 +95,14 @@ extension Destination {
         let blocks = unsafe stream.interfaces.descriptions(from: described, to: known)
         unsafe pieces.append(header: blocks.baseAddress!, blocks.count)
         described = known
+    }
+
+    /// Queues what lanes are for that appeared since the last time.
+    @_noLocks mutating func describeLanes(_ stream: StreamContext) {
+        guard !isClassic, toldLanes < stream.lanes.byteCount else { return }
+        let blocks = unsafe stream.lanes.rest(after: toldLanes)
+        unsafe pieces.append(header: blocks.baseAddress!, blocks.count)
+        toldLanes += blocks.count
     }
 
     @_noLocks private mutating func appendStatistics(_ stream: StreamContext, now: UInt64) {
@@ -203,6 +212,9 @@ extension Destination {
             deliver(entry, &index, utc: utc)
             plainPackets += UInt64(entry.packets)
             plainBytes += UInt64(entry.bytes)
+            if mayGreetLate, !entry.isOrphan {
+                plainDeliveries.append(PlainDeliveries.Entry(entry, age: index.age(of: entry.reference.segment)))
+            }
             settled += 1
         }
         // Only a reader that takes batches is worth coming back to soon; one that closes at once is not.
@@ -259,7 +271,8 @@ extension Destination {
             }
         }
         (section, sectionInterfaces) = (0, 0)
-        (written, acknowledged, isBegun, described, isEnded) = (0, 0, false, 0, false)
+        (written, acknowledged, isBegun, described, toldLanes, isEnded) = (0, 0, false, 0, 0, false)
+        plainDeliveries.clear()
         (isWritable, isBroken) = (false, false)
         (greeting, mayGreetLate, plainPackets, plainBytes) = (.plain, false, 0, 0)
         inbox.clear()

@@ -24,13 +24,13 @@ enum LinkState: UInt8 {
     /// Its slot in the batch index.
     let slot: Int
     /// Its plan's place; several readers of one listener share a plan and its counters.
-    let plan: Int
-    let counters: Counters
-    let isClassic: Bool
-    let nanoseconds: Bool
-    let newestFirst: Bool
+    var plan: Int
+    var counters: Counters
+    private(set) var isClassic = false
+    private(set) var nanoseconds = false
+    var newestFirst: Bool
     let isGuest: Bool
-    let policy: AckPolicy
+    var policy: AckPolicy
     var holds: Bool
     /// What it is owed on disk, if that may wait for it there.
     let disk: UnsafeMutablePointer<DiskSource>?
@@ -54,6 +54,8 @@ enum LinkState: UInt8 {
     /// that is not the present run.
     var section: UInt16 = 0
     var sectionInterfaces: UInt32 = 0
+    /// Bytes of lane blocks it has told.
+    var toldLanes = 0
     var scratch: MemoryRegion
     var scratchUsed = 0
     var control: MemoryRegion
@@ -70,6 +72,7 @@ enum LinkState: UInt8 {
     /// Delivered on the present plain connection, for a greeting that comes late.
     var plainPackets: UInt64 = 0
     var plainBytes: UInt64 = 0
+    var plainDeliveries: PlainDeliveries
     /// The lane of its share; 0 where it gets everything.
     var lane: UInt16 = 0
     /// Since when it is down, where that matters; 0 while it is up.
@@ -102,12 +105,9 @@ enum LinkState: UInt8 {
         let listens = if case .none = what.ack { false } else { true }
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
+        let plainDeliveries = try PlainDeliveries(remembers: listens)
         unsafe self.disk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
-        switch what.wire {
-        case .pcapng: (isClassic, nanoseconds) = (false, false)
-        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
-        }
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }
         holds = what.holds
@@ -116,7 +116,17 @@ enum LinkState: UInt8 {
         self.inFlight = inFlight
         self.inbox = inbox
         self.gone = gone
+        self.plainDeliveries = plainDeliveries
         (self.scratch, self.control) = (scratch, control)
+        setWire(what.wire)
+    }
+
+    /// What its stream looks like.
+    mutating func setWire(_ wire: Wire) {
+        switch wire {
+        case .pcapng: (isClassic, nanoseconds) = (false, false)
+        case .classic(let fine): (isClassic, nanoseconds) = (true, fine)
+        }
     }
 
     /// Batches may be sent now.

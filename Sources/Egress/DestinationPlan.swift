@@ -38,14 +38,17 @@ public struct DestinationPlan: Sendable {
     public var holds: Bool
     /// Whether it is to acknowledge.
     public var ack: AckPolicy
-    /// Whether a destination that was not there before gets what is in the cache as well.
-    public var wantsBacklog = false
+    /// How many parts of the whole it gets, where destinations share.
+    public var share: Int
+    /// Whether one that joins later is owed what memory still has; otherwise only what comes from then on.
+    public var takesBacklog = false
 
     /// A plan.
     public init(
         name: String, address: String, outlet: Outlet, wire: Wire, newestFirst: Bool, holds: Bool,
-        ack: AckPolicy = .none
+        ack: AckPolicy = .none, share: Int = 1
     ) {
+        self.share = share
         self.ack = ack
         self.name = name
         self.address = address
@@ -83,6 +86,10 @@ public struct EgressLimits: Sendable {
     public var greetingTime = TransferLimit.greetingTime
     /// Nanoseconds to wait for one that is, and for the proofs.
     public var proofTime = TransferLimit.timeBeforeProof
+    /// Nanoseconds of silence after which a collector is taken for dead.
+    public var silenceTime = TransferLimit.silenceTime
+    /// Places for destinations that are added while the run goes on.
+    public var spareConnections = 0
     /// Largest batch, trailer included.
     public var maximumBatchBytes: Int
 
@@ -101,6 +108,7 @@ public struct EgressLimits: Sendable {
     /// Memory one connection takes, for the budget.
     public var bytesPerConnection: Int {
         scratchBytes + controlBytes + roundUp(inFlightBatches * InFlightQueue.entryBytes, 4096)
-            + roundUp(PieceQueue.byteCount, 4096) + Inbox.capacity + GoneQueue.byteCount + 3 * 4096
+            + roundUp(PieceQueue.byteCount, 4096) + Inbox.capacity + GoneQueue.byteCount
+            + roundUp(PlainDeliveries.byteCount, 4096) + 3 * 4096
     }
 }

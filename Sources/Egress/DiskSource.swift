@@ -11,7 +11,7 @@ struct DiskSource {
     /// Nothing is replayed in this run, but for what its end has put on disk.
     private let isOff: Bool
     private let isEager: Bool
-    private let newestFirst: Bool
+    var newestFirst: Bool
     /// At the end of a run: what arrived before this stays for the next one. 0 until then.
     var floor: UInt64 = 0
     /// Bytes per second at most, 0 for no limit, and when the next batch may be sent (monotonic).

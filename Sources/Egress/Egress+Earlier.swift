@@ -42,7 +42,7 @@ extension Egress {
         let name = care.names[claimant]
         var (bits, known, packets): ([UInt64], UInt32, UInt64) = ([], 0, file.summary.packets)
         let isNew = !cache.setup.known.names.contains(name)
-        let wantsAll = setup.plans[unsafe connections[care.connections[claimant]].plan].wantsBacklog
+        let wantsAll = setup.plans[unsafe connections[care.connections[claimant]].plan].takesBacklog
         if let owed = file.owed {
             if let mine = owed.destinations.first(where: { $0.name == name }) {
                 (bits, known) = (mine.bits, owed.batches)
@@ -186,5 +186,25 @@ extension Egress {
             unsafe destination.pointee.countDelivered(
                 batch.packets, bytes: Int(batch.bytes), arrival: batch.arrival, utc: utc)
         }
+    }
+
+    // ---- destinations that come and go -------------------------------------------------------------------------------
+
+    /// A destination takes the place of one that has left.
+    mutating func joinCache(_ place: Int, _ plan: DestinationPlan) {
+        guard let disk = unsafe connections[place].disk, let claimant = care.connections.firstIndex(of: place) else {
+            return
+        }
+        unsafe disk.pointee.newestFirst = plan.newestFirst
+        (care.names[claimant], care.had[claimant]) = (plan.name, BatchSet())
+    }
+
+    /// A destination leaves for good: its claims are released.
+    mutating func leaveCache(_ place: Int) {
+        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
+        for file in 0..<UInt32(cache.catalogue.used) {
+            unsafe connections[place].counters.add(.droppedRemoved, cache.catalogue.release(claimant, file))
+        }
+        unsafe connections[place].counters.set(.onDisk, 0)
     }
 }

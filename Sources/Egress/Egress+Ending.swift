@@ -27,6 +27,7 @@ extension Egress {
                 unsafe connections[place].ages.sample(utc: now &+ utcOffset)
             }
         }
+        makeChanges(now: now)
         tendShares(now: now)
         tendCache(now: now)
         publish()
@@ -34,7 +35,7 @@ extension Egress {
     }
 
     private var hasTakenInAll: Bool {
-        (0..<workers).allSatisfy { index.hasTakenInAll(worker: $0) }
+        (0..<writers).allSatisfy { index.hasTakenInAll(worker: $0) }
     }
 
     private mutating func tend(_ place: Int, now: UInt64) {
@@ -53,7 +54,8 @@ extension Egress {
             connect(place, now: now)
         case .up where unsafe !destination.pointee.carries: tendGreeting(place, now: now)
         case .up where stream.inputEnded: finish(place, now: now)
-        case .up where unsafe destination.pointee.isSilent(now): retry(place, now: now, because: nil)
+        case .up where unsafe destination.pointee.isSilent(now, setup.limits.silenceTime):
+            retry(place, now: now, because: nil)
         case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
             unsafe destination.pointee.state = .finished
         default: break
@@ -213,27 +215,35 @@ extension Egress {
     }
 
     func outcomes() -> [DestinationOutcome] {
-        setup.plans.indices.map { number in
-            // What is no connection is always there.
-            let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
-            var outcome = DestinationOutcome(
-                plan: number, wasUp: !isConnection, information: (nil, nil), live: (nil, nil), fileFailure: 0)
-            for place in 0..<connectionCount where unsafe connections[place].plan == number {
-                let ages = unsafe connections[place].ages
-                outcome.wasUp = unsafe outcome.wasUp || connections[place].wasUp
-                guard ages.live.quantile(0.5) != nil else { continue }
-                outcome.information = (ages.information.quantile(0.5), ages.information.quantile(0.99))
-                outcome.live = (ages.live.quantile(0.5), ages.live.quantile(0.99))
+        let removed = Set(remembered.map(\.plan))
+        return remembered
+            + setup.plans.indices.filter { !removed.contains($0) }.map { number in
+                // What is no connection is always there.
+                let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
+                var outcome = DestinationOutcome(
+                    plan: number, wasUp: !isConnection, information: (nil, nil), live: (nil, nil), fileFailure: 0)
+                for place in 0..<connectionCount where unsafe connections[place].plan == number {
+                    let own = unsafe connections[place].outcome
+                    outcome.wasUp = outcome.wasUp || own.wasUp
+                    guard own.live.0 != nil else { continue }
+                    (outcome.information, outcome.live) = (own.information, own.live)
+                }
+                for place in 0..<fileCount where unsafe files[place].plan == number {
+                    outcome.fileFailure = unsafe files[place].failure
+                }
+                return outcome
             }
-            for place in 0..<fileCount where unsafe files[place].plan == number {
-                outcome.fileFailure = unsafe files[place].failure
-            }
-            return outcome
-        }
     }
 }
 
 extension Destination {
+    /// What became of it.
+    var outcome: DestinationOutcome {
+        DestinationOutcome(
+            plan: plan, wasUp: wasUp, information: (ages.information.quantile(0.5), ages.information.quantile(0.99)),
+            live: (ages.live.quantile(0.5), ages.live.quantile(0.99)), fileFailure: 0)
+    }
+
     /// Packets owed that are in memory: unsent, in hand, or in the socket.
     var packetsInMemory: UInt64 {
         var packets = unsentPackets + inFlight.packets - inFlight.diskPackets

@@ -93,7 +93,7 @@ extension Egress {
         say(place, bytes)
         unsafe connections[place].greeting = .have
         // A collector may have much to look through.
-        talks[place].deadline = Clock.monotonic() &+ TransferLimit.silenceTime
+        talks[place].deadline = Clock.monotonic() &+ setup.limits.silenceTime
     }
 
     /// The last HAVE has come: batches may flow.
@@ -105,7 +105,7 @@ extension Egress {
     }
 
     /// Queues bytes before the batch stream begins.
-    private mutating func say(_ place: Int, _ bytes: [UInt8]) {
+    mutating func say(_ place: Int, _ bytes: [UInt8]) {
         talks[place].outgoing += bytes
         flushTalk(place)
     }
@@ -137,17 +137,25 @@ extension Egress {
         unsafe connections[place].isBroken = true
     }
 
-    /// A greeting on a plain connection: its batches were given to somebody who does not take them.
+    /// A greeting on a plain connection: its batches were given to somebody who does not take them. Those that memory still
+    /// has are unsent again.
     mutating func greetLate(_ place: Int, now: UInt64) {
         let destination = unsafe connections + place
+        let slot = unsafe destination.pointee.slot
         let (packets, bytes) = unsafe (destination.pointee.plainPackets, destination.pointee.plainBytes)
+        var again: UInt64 = 0
+        while let entry = unsafe destination.pointee.plainDeliveries.popLast() {
+            if index.restore(slot, entry.reference, age: entry.age) { again += UInt64(entry.packets) }
+        }
         unsafe destination.pointee.hasGreeted = true
         unsafe destination.pointee.counters.subtract(.delivered, packets)
         unsafe destination.pointee.counters.subtract(.deliveredBytes, bytes)
-        unsafe destination.pointee.counters.add(.droppedLateHello, packets)
+        unsafe destination.pointee.counters.add(.droppedLateHello, packets - again)
+        unsafe destination.pointee.counters.add(.resent, again)
+        unsafe destination.pointee.unsentPackets += again
         setup.log(
-            "\(name(place)): greets late; \(packets) packets went out before it, and are lost. ack=required waits for it"
-        )
+            "\(name(place)): greets late; of \(packets) packets that went out before it \(again) are sent again, and"
+                + " \(packets - again) are lost. ack=required waits for it")
         if unsafe destination.pointee.pieces.isEmpty { say(place, End(.late, "HELLO came late").encoded()) }
         retry(place, now: now, because: nil)
     }

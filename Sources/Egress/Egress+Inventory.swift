@@ -23,7 +23,7 @@ extension Egress {
         if let cache, let claimant = care.connections.firstIndex(of: place) { addOnDisk(claimant, cache, to: &owed) }
         let runs = talks[place].runs.isEmpty ? [setup.run] : talks[place].runs
         var lanes = Set(owed.lanes)
-        for worker in 0..<UInt16(workers) {
+        for worker in 0..<UInt16(setup.workers) {
             for lane in index.announcedLanes(worker: worker) {
                 lanes.insert(BatchLane(run: setup.run, worker: worker, lane: lane))
             }
@@ -62,8 +62,8 @@ extension Egress {
                 BatchLane(run: setup.run, worker: pool.worker(reference), lane: pool.lane(reference)),
                 pool.number(reference))
         }
-        for worker in 0..<workers {
-            var next = index.firstUnsent(slot, worker: worker)
+        for writer in 0..<writers {
+            var next = index.firstUnsent(slot, worker: writer)
             while let reference = next {
                 add(reference)
                 next = index.nextUnsent(slot, after: reference)
@@ -92,7 +92,7 @@ extension Egress {
                 for range in ranges { owed.insert(range) }
             } else {
                 // Of a file that cannot be looked into now everything may be owed.
-                for worker in 0..<UInt16(workers) {
+                for worker in 0..<UInt16(setup.workers) {
                     for lane in index.announcedLanes(worker: worker) {
                         let mark = index.mark(worker: worker, lane: lane)
                         owed.insert(

@@ -48,7 +48,7 @@ extension Egress {
             if case .listen(let socket) = plan.outlet { watch(socket, EventSource.word(listener: number)) }
         }
         let now = Clock.monotonic()
-        for place in 0..<connectionCount where unsafe !connections[place].isGuest {
+        for place in 0..<connectionCount where unsafe !connections[place].isGuest && !connections[place].isSpare {
             unsafe index.join(connections[place].slot, holds: connections[place].holds)
             if unsafe connections[place].disk != nil { unsafe index.allowSpill(connections[place].slot) }
             unsafe connections[place].state = .waiting

@@ -4,56 +4,133 @@ internal import SegmentPool
 
 /// Destinations that share the batches: who gets which, who is up, and what becomes of the share of one that is not.
 extension Egress {
-    /// Gives every destination that we connect to its lane.
+    /// Gives every destination that we connect to a place on the board, and its lanes.
     mutating func assignLanes() {
-        for (share, place) in sharingPlaces.enumerated() {
-            unsafe connections[place].lane = UInt16(share + 1)
-            unsafe index.setOwner(connections[place].slot, lane: UInt16(share + 1))
+        sharePlaces = Array(repeating: nil, count: setup.shares.count)
+        guard setup.shares.count > 0 else { return }
+        for place in 0..<connectionCount where unsafe !connections[place].isGuest && !connections[place].isSpare {
+            giveLanes(place, isNew: false)
         }
     }
 
-    /// Connections that have a share, in the order of their lanes.
-    private var sharingPlaces: [Int] {
-        setup.shares.count == 0 ? [] : (0..<connectionCount).filter { unsafe !connections[$0].isGuest }
+    /// Gives a connection a free place on the board, and lanes that nobody had before.
+    ///
+    /// - Parameter isNew: whether streams that have begun must be told of them.
+    mutating func giveLanes(_ place: Int, isNew: Bool = true) {
+        guard let share = sharePlaces.firstIndex(of: nil) else { return }
+        let (lane, slot) = unsafe (nextLane, connections[place].slot)
+        nextLane += 1
+        sharePlaces[share] = place
+        for lane in [lane, lane + ShareBoard.divertedLane] {
+            index.setOwner(slot, lane: lane)
+            laneCounts.setOwner(place, of: lane)
+        }
+        unsafe connections[place].lane = lane
+        setup.shares.setLane(lane, of: share)
+        if isNew {
+            stream.lanes.append(StreamBlocks.lane(lane, kind: .live, run: setup.run, destination: name(place)))
+            sharing = Sharing()
+        }
+    }
+
+    /// A destination goes: what it is owed, and what its lanes still bring, is that of others.
+    mutating func bequeath(_ place: Int) {
+        guard let share = sharePlaces.firstIndex(of: place) else { return }
+        sharePlaces[share] = nil
+        sharing.up &= ~(1 << UInt64(share))
+        let rest = sharePlaces.indices.compactMap { sharePlaces[(share + $0) % sharePlaces.count] }
+        guard let first = rest.first else { return }
+        let present = heirs(of: share)
+        let heirs = present.isEmpty ? [first] : present
+        reassign(place, to: heirs, withTakenOver: true)
+        index.bequeath(from: unsafe connections[place].slot, to: unsafe connections[heirs[0]].slot)
+        laneCounts.bequeath(from: place, to: heirs[0])
+        sharing = Sharing()
     }
 
     /// Tells the workers who is up, and moves what is owed to those who have been down for long.
     mutating func tendShares(now: UInt64) {
         guard setup.shares.count > 0 else { return }
-        let places = sharingPlaces
-        var up: UInt64 = 0
-        var present: [Int] = []
-        for (share, place) in places.enumerated() where isUp(place) {
-            up |= 1 << UInt64(share)
-            present.append(place)
-            unsafe connections[place].downSince = 0
-        }
-        setup.shares.publish(up: up)
-        guard up != 0, setup.limits.reassignAfter > 0 else { return }
-        for place in places where !isUp(place) {
-            if unsafe connections[place].downSince == 0 { unsafe connections[place].downSince = now }
-            if unsafe now &- connections[place].downSince >= setup.limits.reassignAfter {
-                reassign(place, to: present)
+        var state = Sharing(isTold: true)
+        for (share, place) in sharePlaces.enumerated() {
+            guard let place else { continue }
+            if isUp(place) {
+                state.up |= 1 << UInt64(share)
+                unsafe connections[place].downSince = 0
+                continue
             }
+            if unsafe connections[place].downSince == 0 { unsafe connections[place].downSince = now }
+            let after = setup.limits.reassignAfter
+            if after > 0, unsafe now &- connections[place].downSince >= after { state.lost |= 1 << UInt64(share) }
         }
+        if state != sharing {
+            sharing = state
+            publishShares()
+        }
+        guard state.up != 0, state.lost != 0 else { return }
+        for (share, place) in sharePlaces.enumerated() where state.lost >> UInt64(share) & 1 == 1 {
+            if let place { reassign(place, to: heirs(of: share)) }
+        }
+    }
+
+    /// Who is up, and who has been down for so long that others take over; one bit per place of the board.
+    struct Sharing: Equatable {
+        var up: UInt64 = 0
+        var lost: UInt64 = 0
+        /// Whether the workers have been told.
+        var isTold = false
+    }
+
+    /// By turns those that are up get new batches, all of them when none is. By flow each has its conversations whether it
+    /// is up or not; only those of one that is lost go to its heir.
+    private func publishShares() {
+        let all = sharePlaces.enumerated().compactMap { share, place in
+            place.map { (share, setup.plans[unsafe connections[$0].plan].share) }
+        }
+        if setup.shares.rule == .byTurns {
+            let present = all.filter { sharing.up >> UInt64($0.0) & 1 == 1 }
+            return setup.shares.publish(present.isEmpty ? all : present)
+        }
+        var target: [Int: Int] = [:]
+        for (share, _) in all where sharing.lost >> UInt64(share) & 1 == 1 {
+            if let heir = heir(of: share) { target[share] = heir }
+        }
+        setup.shares.publish(all, target: target)
+    }
+
+    /// The next one on the board that is up: one alone, so that conversations stay whole.
+    private func heir(of share: Int) -> Int? {
+        let count = setup.shares.count
+        return (1..<max(count, 1)).map { (share + $0) % count }.first { sharing.up >> UInt64($0) & 1 == 1 }
+    }
+
+    /// The connections that take over what is owed to one.
+    private func heirs(of share: Int) -> [Int] {
+        if setup.shares.rule == .byFlow { return heir(of: share).flatMap { sharePlaces[$0] }.map { [$0] } ?? [] }
+        return sharePlaces.indices.filter { sharing.up >> UInt64($0) & 1 == 1 }.compactMap { sharePlaces[$0] }
     }
 
     private func isUp(_ place: Int) -> Bool {
         if case .up = unsafe connections[place].state { unsafe connections[place].carries } else { false }
     }
 
-    /// Hands a destination's own unsent batches over to others by turns. What it took over itself stays with it: a batch
-    /// must never come back to a destination that it has left.
-    private mutating func reassign(_ place: Int, to others: [Int]) {
+    /// Hands a destination's own unsent batches over to others by turns. What it took over itself stays with it while it is
+    /// there: a batch must never come back to a destination that it has left.
+    private mutating func reassign(_ place: Int, to others: [Int], withTakenOver: Bool = false) {
+        guard !others.isEmpty else { return }
         let source = unsafe connections + place
         let slot = unsafe source.pointee.slot
         var turn = 0
-        for worker in 0..<workers {
-            var next = index.firstUnsent(slot, worker: worker)
+        for writer in 0..<writers {
+            var next = index.firstUnsent(slot, worker: writer)
             while let reference = next {
                 next = index.nextUnsent(slot, after: reference)
-                guard index.isOwner(slot, lane: index.pool.lane(reference)) else { continue }
+                let lane = index.pool.lane(reference)
                 let target = unsafe connections + others[turn % others.count]
+                guard
+                    index.isOwner(slot, lane: lane)
+                        || withTakenOver && !index.isOwner(unsafe target.pointee.slot, lane: lane)
+                else { continue }
                 turn += 1
                 let packets = UInt64(index.pool.packets(reference))
                 index.handOver(reference, from: slot, to: unsafe target.pointee.slot)
@@ -63,29 +140,45 @@ extension Egress {
                 unsafe target.pointee.counters.add(.takenOver, packets)
             }
         }
-        if turn > 0 { setup.log("\(name(place)): down for long, \(turn) batches go to others") }
+        if turn > 0 { setup.log("\(name(place)): gone for long, or for good; \(turn) batches go to others") }
     }
 }
 
-/// Packets by lane, in fixed memory.
+/// Packets that came in by lane in one turn, and whose lanes they are, in fixed memory.
 @safe struct LaneCounts: BitwiseCopyable {
     // Safe because one thread owns it and its memory lives as long as the process.
     private let counts: UnsafeMutablePointer<UInt64>
+    private let owners: UnsafeMutablePointer<Int>
 
     init() throws(SystemError) {
-        let region = try MemoryRegion(byteCount: 8 * BatchIndex.maximumLanes, pages: .off)
+        let region = try MemoryRegion(byteCount: 16 * BatchIndex.maximumLanes, pages: .off)
         unsafe counts = region.base.bindMemory(to: UInt64.self, capacity: BatchIndex.maximumLanes)
+        unsafe owners = (region.base + 8 * BatchIndex.maximumLanes)
+            .bindMemory(to: Int.self, capacity: BatchIndex.maximumLanes)
+        unsafe owners.initialize(repeating: -1, count: BatchIndex.maximumLanes)
     }
 
+    /// The connection whose lane this is.
+    func setOwner(_ place: Int, of lane: UInt16) { unsafe owners[Int(lane & 255)] = place }
+
+    /// The lanes of one are another's.
+    func bequeath(from place: Int, to heir: Int) {
+        for lane in 0..<BatchIndex.maximumLanes where unsafe owners[lane] == place { unsafe owners[lane] = heir }
+    }
+
+    /// Counts packets.
     @_noLocks func add(_ lane: UInt16, _ packets: UInt64) { unsafe counts[Int(lane & 255)] += packets }
-    @_noLocks func clear() {
-        var lane = 0
+
+    /// The next lane from `lane` on that has counted something: whose it is, and how much; the count begins anew.
+    @_noLocks func take(from lane: inout Int) -> (place: Int, packets: UInt64)? {
         while lane < 256 {
+            let packets = unsafe counts[lane]
             unsafe counts[lane] = 0
             lane += 1
+            if packets > 0 { return (unsafe owners[lane - 1], packets) }
         }
+        return nil
     }
-    subscript(_ lane: UInt16) -> UInt64 { @_noLocks get { unsafe counts[Int(lane & 255)] } }
 }
 
 extension EgressSetup {

@@ -28,34 +28,38 @@ extension Egress {
     /// Takes in what the workers published and gives every destination its share.
     @_noLocks private mutating func takeIn() -> Int {
         var taken = 0
-        var worker = 0
+        var writer = 0
         var packets: UInt64 = 0
         var bytes: UInt64 = 0
         let (pool, shared, laneTaken) = (index.pool, shareCount > 0, laneCounts)
-        while worker < workers {
-            taken += index.takeIn(worker: worker, limit: 256) { reference, count in
+        while writer < writers {
+            taken += index.takeIn(worker: writer, limit: 256) { reference, count in
                 packets += UInt64(count)
                 bytes += UInt64(unsafe pool.batch(reference).count)
                 if shared { laneTaken.add(pool.lane(reference), UInt64(count)) }
             }
-            worker += 1
+            writer += 1
         }
         if packets > 0 { assign(packets, bytes) }
-        if shared { laneCounts.clear() }
         return taken
     }
 
     @_noLocks private func assign(_ packets: UInt64, _ bytes: UInt64) {
         var place = 0
         while place < connectionCount {
-            if unsafe index.isJoined(connections[place].slot) {
-                // Who has a share gets the batches of its lane only.
-                let lane = unsafe connections[place].lane
-                let mine = lane == 0 ? packets : laneCounts[lane]
-                unsafe connections[place].unsentPackets += mine
-                unsafe connections[place].counters.add(.assigned, mine)
+            // Who has a share gets the batches of its lanes only.
+            if unsafe connections[place].lane == 0 && index.isJoined(connections[place].slot) {
+                unsafe connections[place].unsentPackets += packets
+                unsafe connections[place].counters.add(.assigned, packets)
             }
             place += 1
+        }
+        var lane = 0
+        while shareCount > 0, let share = laneCounts.take(from: &lane) {
+            if share.place >= 0 {
+                unsafe connections[share.place].unsentPackets += share.packets
+                unsafe connections[share.place].counters.add(.assigned, share.packets)
+            }
         }
         place = 0
         while place < fileCount {
@@ -72,21 +76,21 @@ extension Egress {
         }
     }
 
-    /// Keeps every worker in segments; when none is free, somebody has to let go of one.
+    /// Keeps every writer in segments; when none is free, somebody has to let go of one.
     @_noLocks private mutating func supplySegments() -> Int {
         var moved = 0
-        var worker = 0
+        var writer = 0
         if poolGrows { poolGrows = index.admitTouched() }
-        while worker < workers {
-            let ring = unsafe freeRings + worker
-            while unsafe index.handOut(to: worker, through: &ring.pointee) { moved += 1 }
-            // Room is made while the worker still has spare segments, so that it does not run dry before this thread gets
+        while writer < writers {
+            let ring = unsafe freeRings + writer
+            while unsafe index.handOut(to: writer, through: &ring.pointee) { moved += 1 }
+            // Room is made while the writer still has spare segments, so that it does not run dry before this thread gets
             // its next turn. While segments are still being touched there is a better way than taking one.
-            if !poolGrows, index.wantsSegment(worker: worker), index.freeSegments == 0, makeRoom(for: worker) {
+            if !poolGrows, index.wantsSegment(worker: writer), index.freeSegments == 0, makeRoom(for: writer) {
                 moved += 1
                 continue
             }
-            worker += 1
+            writer += 1
         }
         return moved
     }

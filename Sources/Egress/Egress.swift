@@ -13,7 +13,7 @@ internal import Transfer
     // Safe because everything behind its pointers is owned by the one thread that calls `run`.
     let connections: UnsafeMutablePointer<Destination>
     let connectionCount: Int
-    let setup: EgressSetup
+    var setup: EgressSetup
     var index: BatchIndex
     var stream: StreamContext
     let files: UnsafeMutablePointer<FileDestination>
@@ -21,9 +21,10 @@ internal import Transfer
     let nulls: UnsafeMutablePointer<Counters>
     let nullCount: Int
     let freeRings: UnsafeMutablePointer<RingProducer<UInt32>>
-    let workers: Int
+    /// Writers of all workers, each with segments of its own.
+    let writers: Int
     let holdsBack: Bool
-    let drainTimeout: UInt64
+    var drainTimeout: UInt64
     let utcOffset: UInt64
     let epoll: Int32
     let fileScratch: MemoryRegion
@@ -37,6 +38,13 @@ internal import Transfer
     /// Shares there are, and the packets that came in for each lane in the present turn.
     let shareCount: Int
     let laneCounts: LaneCounts
+    /// What the workers were last told about the shares.
+    var sharing = Sharing()
+    /// The connection of each place on the board, and the lane that the next one to join gets.
+    var sharePlaces: [Int?] = []
+    var nextLane: UInt16 = 1
+    /// What became of destinations that were removed.
+    var remembered: [DestinationOutcome] = []
     /// The way to disk, and bytes the cache may have.
     let spill: UnsafeMutablePointer<SpillLine>?
     let spillBytes: UInt64
@@ -52,18 +60,18 @@ internal import Transfer
     var inputEndedAt: UInt64 = 0
     var nextSample: UInt64 = 0
 
-    /// Makes the thread's state. Its free-segment rings come out through `freeRings`, one consumer per worker.
+    /// Makes the thread's state. Its free-segment rings come out through `freeRings`, one consumer per writer.
     public init(
         _ setup: EgressSetup, freeRings rings: (Int, consuming RingConsumer<UInt32>) -> Void
     ) throws(SystemError) {
-        let workers = setup.workers
+        let writers = setup.writers
         let slots = EgressSetup.slotCount(setup.plans, setup.limits, keeps: setup.spill?.keep != nil)
-        let index = try BatchIndex(pool: setup.pool, slots: max(slots, 1), workers: workers)
+        let index = try BatchIndex(pool: setup.pool, slots: max(slots, 1), workers: writers)
         let count = EgressSetup.connectionCount(setup.plans, setup.limits)
         let connections = UnsafeMutablePointer<Destination>.allocate(capacity: max(count, 1))
         let files = UnsafeMutablePointer<FileDestination>.allocate(capacity: max(setup.plans.count, 1))
         let nulls = UnsafeMutablePointer<Counters>.allocate(capacity: max(setup.plans.count, 1))
-        let freeRings = UnsafeMutablePointer<RingProducer<UInt32>>.allocate(capacity: workers)
+        let freeRings = UnsafeMutablePointer<RingProducer<UInt32>>.allocate(capacity: writers)
         let stream = try StreamContext(setup)
         let fileScratch = try MemoryRegion(byteCount: setup.limits.controlBytes, pages: .off)
         let laneCounts = try LaneCounts()
@@ -99,10 +107,17 @@ internal import Transfer
                 }
             }
         }
-        for worker in 0..<workers {
+        for _ in 0..<setup.limits.spareConnections {
+            let spare = try unsafe Destination(
+                slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
+                limits: setup.limits, disk: nil)
+            unsafe (connections + made.connections).initialize(to: spare)
+            made.connections += 1
+        }
+        for writer in 0..<writers {
             let ring = try SPSCRing<UInt32>(capacity: 8)
-            unsafe (freeRings + worker).initialize(to: ring.makeProducer())
-            rings(worker, ring.makeConsumer())
+            unsafe (freeRings + writer).initialize(to: ring.makeProducer())
+            rings(writer, ring.makeConsumer())
         }
         self.setup = setup
         unsafe (spill, self.cache) = (cache?.line, cache)
@@ -117,14 +132,22 @@ internal import Transfer
         unsafe (self.connections, connectionCount) = (connections, made.connections)
         unsafe (self.files, fileCount) = (files, made.files)
         unsafe (self.nulls, nullCount) = (nulls, made.nulls)
-        unsafe (self.freeRings, self.workers) = (freeRings, workers)
+        unsafe (self.freeRings, self.writers) = (freeRings, writers)
         holdsBack = setup.isFileInput || !setup.dropOldest
         (drainTimeout, utcOffset, self.epoll) = (setup.limits.drainTimeout, setup.utcOffset, epoll)
         // Before the thread runs: what is captured meanwhile needs room.
-        for worker in 0..<workers {
-            let ring = unsafe freeRings + worker
-            while unsafe self.index.handOut(to: worker, through: &ring.pointee) {}
+        for writer in 0..<writers {
+            let ring = unsafe freeRings + writer
+            while unsafe self.index.handOut(to: writer, through: &ring.pointee) {}
         }
+    }
+}
+
+extension DestinationPlan {
+    /// Of a place that nobody has yet.
+    fileprivate static var spare: DestinationPlan {
+        DestinationPlan(
+            name: "", address: "", outlet: .connect([]), wire: .pcapng, newestFirst: true, holds: true, ack: .auto)
     }
 }
 
@@ -141,7 +164,7 @@ extension StreamContext {
             statisticsInterval: setup.limits.statisticsInterval)
         unsafe self.init(
             limits: limits, interfaces: setup.interfaces, sectionHeader: try keep(setup.sectionHeader),
-            laneBlock: try keep(setup.laneBlocks),
+            lanes: try LaneBlocks(setup.laneBlocks),
             endBlock: try keep(End(.done).encoded()), run: setup.run,
             classicMicroseconds: try keep(ClassicPcap.header(.microseconds, linkType: 0)),
             classicNanoseconds: try keep(ClassicPcap.header(.nanoseconds, linkType: 0)),

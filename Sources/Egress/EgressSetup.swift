@@ -33,6 +33,8 @@ public struct EgressSetup: Sendable {
     public var pool: SegmentPool
     /// Worker threads that fill it.
     public var workers: Int
+    /// Batches each of them has open at once. Each open batch has a writer with segments of its own.
+    public var writersPerWorker = 1
     /// The destinations.
     public var plans: [DestinationPlan]
     /// One set of counters per plan.
@@ -45,6 +47,8 @@ public struct EgressSetup: Sendable {
     public var session: SessionIdentity
     /// Set where the destinations that we connect to share the batches: one share for each of them, in the order of the plans.
     public var shares = ShareBoard(shares: 0)
+    /// Changes of destinations that are asked for meanwhile. There are as many counters as there can be plans.
+    public var changes = EgressChanges()
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.
@@ -97,9 +101,12 @@ public struct EgressSetup: Sendable {
         (self.statistics, self.log) = (statistics, log)
     }
 
+    /// Writers of all workers: those of worker w begin at w times `writersPerWorker`.
+    var writers: Int { workers * writersPerWorker }
+
     /// Connections there can be at once: one per `--to`, and the readers of each listener.
     static func connectionCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
-        plans.reduce(0) { count, plan in
+        plans.reduce(limits.spareConnections) { count, plan in
             switch plan.outlet {
             case .connect: count + 1
             case .listen: count + limits.guestsPerListener

@@ -18,6 +18,7 @@ internal import SegmentPool
     private let work: WakeSignal
     private var outstanding = 0
     private var described = 0
+    private var toldLanes = 0
     private var isBegun = false
     private(set) var outstandingPackets: UInt64 = 0
     var unsentPackets: UInt64 = 0
@@ -94,14 +95,18 @@ internal import SegmentPool
         isBegun = true
         unsafe append(stream.sectionHeader)
         describe(stream)
-        unsafe append(stream.laneBlock)
     }
 
     @_noLocks private mutating func describe(_ stream: StreamContext) {
         let known = stream.interfaces.count
-        guard described < known else { return }
-        unsafe append(stream.interfaces.descriptions(from: described, to: known))
-        described = known
+        if described < known {
+            unsafe append(stream.interfaces.descriptions(from: described, to: known))
+            described = known
+        }
+        if toldLanes < stream.lanes.byteCount {
+            unsafe append(stream.lanes.rest(after: toldLanes))
+            toldLanes = stream.lanes.byteCount
+        }
     }
 
     @_noLocks private mutating func append(_ bytes: UnsafeRawBufferPointer) {

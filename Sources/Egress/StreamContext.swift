@@ -5,10 +5,10 @@ internal import Pcapng
 /// What every stream of a run has in common: its beginning, its interfaces, its statistics.
 @safe struct StreamContext: BitwiseCopyable {
     // Safe because all of it lies in memory that lives as long as the process.
-    let limits: StreamLimits
+    var limits: StreamLimits
     let interfaces: InterfaceView
     let sectionHeader: UnsafeRawBufferPointer
-    let laneBlock: UnsafeRawBufferPointer
+    let lanes: LaneBlocks
     /// END, code 0.
     let endBlock: UnsafeRawBufferPointer
     let run: RunIdentity

@@ -1,4 +1,5 @@
 internal import CFuse
+internal import CMachine
 import Glibc
 import Machine
 
@@ -48,7 +49,7 @@ final class SourceTree: Sendable {
 
     /// Opens what a path, relative to the source, leads to. The caller closes it.
     func open(_ path: String, _ flags: Int32) throws(Errno) -> Int32 {
-        let result = unsafe spillway_open_beneath(descriptor, path.isEmpty ? "." : path, flags | O_CLOEXEC)
+        let result = unsafe spillway_open_beneath(descriptor, path.isEmpty ? "." : path, flags | O_CLOEXEC, 0, 1)
         // A way out of the source is no way.
         if result < 0 { throw Errno(-result == EXDEV || -result == ELOOP ? ENOENT : -result) }
         return result

@@ -38,7 +38,7 @@ public struct Generator: ~Copyable {
     private let kernel: KernelProgram
     private let template: [UInt8]
     private let schedule: Schedule
-    private var signals: StopSignals
+    private let signals: StopSignals
     private var started: UInt64 = 0
     private var helper: Int32?
 
@@ -53,10 +53,12 @@ public struct Generator: ~Copyable {
         // Nothing is stored before the last step that can fail.
         let link = try Link(job.interface)
         let flows = if case .tcp = job.traffic.transport { job.traffic.flows } else { UInt32(1) }
+        let signals: StopSignals
+        do throws(SystemError) { signals = try StopSignals() } catch { throw GeneratorError(error) }
         kernel = try KernelProgram(name: job.interface, flows: flows)
         self.job = job
         self.link = link
-        signals = StopSignals()
+        self.signals = signals
         template = job.traffic.template
         schedule = Schedule(rate: job.rate, duration: job.duration, meanBits: job.traffic.meanFrameBits)
     }

@@ -18,8 +18,8 @@
     case unassembledTableFull, unassembledMemoryFull, unassembledCollision, unassembledBusy, unassembledEnd
     // Destinations.
     case carriedIn, assigned, takenOver, handedOver, delivered, deliveredBytes, inMemory, onDisk, expired
-    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedLateHello
-    case droppedCacheDamage
+    case droppedEvicted, droppedBehind, droppedDrain, droppedUnreachable, droppedWrite, droppedLeft, droppedRemoved,
+        droppedLateHello, droppedCacheDamage
     case spilled, replayed, cutForProfile, resent, connects, reconnects, refusedGuests, protocolErrors
 
     /// The counter's place in a block. The tag itself, because `rawValue` is a call that `@_noLocks` code in other
@@ -167,6 +167,8 @@
             .drop(.destination, "unreachable", "Owed only to destinations without progress while another waited")
         case .droppedWrite: .drop(.destination, "write", "The output file could not be written")
         case .droppedLeft: .drop(.destination, "left", "A reader that holds nothing left before it had them")
+        case .droppedRemoved:
+            .drop(.destination, "removed", "Owed to a destination that was taken out of the configuration")
         case .droppedLateHello:
             .drop(
                 .destination, "late_hello", "Sent to a collector that greeted too late, and there is no copy any more")

@@ -15,12 +15,12 @@ public enum Acknowledgement: String, Sendable, CaseIterable {
     case auto, required, none
 }
 
-/// Where a destination that was not there before begins.
+/// What a destination that is added to a run is owed.
 public enum Backlog: String, Sendable, CaseIterable {
     case now, all
 }
 
-/// One `--to`: `HOST:PORT[,name=N][,wire=W][,order=O][,ack=A][,backlog=B]`, or `null[,name=N]`.
+/// One `--to`: `HOST:PORT[,name=N][,wire=W][,order=O][,ack=A][,share=S][,backlog=B]`, or `null[,name=N]`.
 public struct Destination: Sendable, Equatable {
     /// Where to connect; nil counts and discards.
     public let address: Address?
@@ -32,7 +32,9 @@ public struct Destination: Sendable, Equatable {
     public let order: Order?
     /// Whether it is to acknowledge; nil for what is usual with `wire`.
     public let ack: Acknowledgement?
-    /// Where it begins if it was not there before; nil for now.
+    /// How many parts of the whole it gets, where destinations share; nil if not given.
+    public let share: Int?
+    /// What it is owed when it is added to a run; nil if not given.
     public let backlog: Backlog?
 
     /// Parses one destination; the error is a sentence about what is wrong with it.
@@ -40,7 +42,7 @@ public struct Destination: Sendable, Equatable {
         let specification = try Specification(text)
         if specification.target == "null" {
             let name = try specification.values(of: ["name"])["name"]
-            (address, wire, order, ack, backlog) = (nil, .pcapng, nil, nil, nil)
+            (address, wire, order, ack, share, backlog) = (nil, .pcapng, nil, nil, nil, nil)
             self.name = try Self.checked(name) ?? "null"
             return
         }
@@ -49,13 +51,19 @@ public struct Destination: Sendable, Equatable {
                 "'\(specification.target)' is no address; write HOST:PORT, such as 192.0.2.7:57012 or "
                     + "[2001:db8::7]:57012, or null")
         }
-        let values = try specification.values(of: ["name", "wire", "order", "ack", "backlog"])
+        let values = try specification.values(of: ["name", "wire", "order", "ack", "share", "backlog"])
         self.address = address
         name = try Self.checked(values["name"]) ?? address.description
         wire = try choice("wire", values) ?? .pcapng
         order = try choice("order", values)
         ack = try choice("ack", values)
         backlog = try choice("backlog", values)
+        share = try values["share"].map { text throws(SpecificationError) in
+            guard let parts = Values.count(text), (1...16).contains(parts) else {
+                throw SpecificationError("share=\(text) is no share; write a whole number from 1 to 16")
+            }
+            return Int(parts)
+        }
         if wire != .pcapng, let ack, ack != .none {
             throw SpecificationError(
                 "wire=\(wire.rawValue) and ack=\(ack.rawValue): readers of classic pcap cannot acknowledge; leave ack out"

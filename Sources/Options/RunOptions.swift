@@ -35,6 +35,7 @@ public struct RunOptions: Sendable {
     public enum Distribution: String, Sendable, CaseIterable {
         case replicate
         case roundRobin = "round-robin"
+        case flow
     }
 
     /// The rung of the capture ladder.
@@ -273,11 +274,7 @@ public struct RunOptions: Sendable {
                 throw OptionError("\(output.quotation): this file is also read; write to another one")
             }
         }
-        if let how = settings.last(.distribute), distribute == .roundRobin,
-            destinations.allSatisfy({ $0.address == nil })
-        {
-            throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
-        }
+        try checkSharing(settings)
         if let allow = settings.last(.allow), listeners.isEmpty, allow.origin == .commandLine {
             throw OptionError(
                 "\(allow.quotation): nobody connects to this run; give --listen ADDR:PORT, or leave it out")
@@ -285,6 +282,25 @@ public struct RunOptions: Sendable {
         try checkSpill(settings)
         try checkInputKind(settings)
         try checkTap(settings)
+    }
+
+    private func checkSharing(_ settings: Settings) throws(OptionError) {
+        let connections = destinations.filter { $0.address != nil }
+        guard let how = settings.last(.distribute), distribute != .replicate else {
+            if let one = connections.first(where: { $0.share != nil }) {
+                throw OptionError(
+                    "--to \(one.name): share= is for destinations that share; give --distribute round-robin or flow")
+            }
+            return
+        }
+        if let one = connections.first(where: { $0.backlog == .all }) {
+            throw OptionError(
+                "--to \(one.name): backlog=all is for destinations that get everything; leave it out, or \(how.quotation)"
+            )
+        }
+        if connections.isEmpty {
+            throw OptionError("\(how.quotation): nobody is there to share; give --to HOST:PORT, at best several times")
+        }
     }
 
     /// What is said of a cache that there is not.

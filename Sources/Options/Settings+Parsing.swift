@@ -26,7 +26,8 @@ extension LayeredSettings {
 
     /// How long, or how much, is kept.
     func keep() throws(OptionError) -> RunOptions.Keep? where Option == RunOption {
-        try value(.keep, "off, a time such as 12h (us, ms, s, m, h, d), or a size such as 50G (K, M, G, T)") { text in
+        try value(.keep, "off, a time such as 12h (us, ms, s, m, h, d), or a size such as 50G (K, M, G, T)") {
+            (text) -> RunOptions.Keep? in
             if text == "off" { return .off }
             if let time = Values.time(text), time > 0 { return .time(time) }
             return Values.size(text).flatMap { $0 > 0 ? .bytes($0) : nil }

@@ -37,8 +37,10 @@ struct MemoryBudget {
 
     init(
         options: RelayOptions, lanes: [Placement.Lane], interfaces: LiveInterfaces, plans: [DestinationPlan],
-        limits: EgressLimits, fragments: FragmentPlan
+        limits: EgressLimits, fragments: FragmentPlan, openBatches: Int
     ) throws(RelayError) {
+        // Each open batch of a worker has a writer with segments of its own.
+        let writers = lanes.count * openBatches
         let slots = max(EgressSetup.slotCount(plans, limits, keeps: options.spill?.keep != nil), 1)
         guard slots <= BatchIndex.maximumSlots else {
             throw RelayError(
@@ -56,14 +58,14 @@ struct MemoryBudget {
                         bytes: options.spill == nil ? 0 : SpillSetup.byteCount(plans),
                         reason: "catalogue of the spill cache"),
                     Term(
-                        bytes: BatchIndex.fixedBytes(slots: slots, workers: lanes.count),
+                        bytes: BatchIndex.fixedBytes(slots: slots, workers: writers),
                         reason: "lists of the newest-first index"),
                 ]
         }
         let terms = others(options, fragments).filter { $0.bytes > 0 }
         let index = BatchIndex.bytesPerSegment(segmentBytes: options.segmentSize, slots: slots)
         segments = max(0, (options.memory - Self.sum(terms)) / (options.segmentSize + index))
-        let needed = lanes.count * BatchIndex.segmentsPerWorker + 2
+        let needed = writers * BatchIndex.segmentsPerWorker + 2
         guard segments >= needed else {
             // More memory means more for some of the others, too, so that enough is found step by step.
             var asked = options
@@ -85,7 +87,10 @@ struct MemoryBudget {
                     reason: "newest-first index over the segments, \(slots) destinations at once"),
                 Term(
                     bytes: segments * options.segmentSize,
-                    reason: "\(segments) segments of \(Size.text(options.segmentSize))"),
+                    reason: "\(segments) segments of \(Size.text(options.segmentSize))"
+                        + (openBatches > 1
+                            ? ", of which \(writers * BatchIndex.segmentsPerWorker) for \(openBatches) open batches per worker"
+                            : "")),
             ]
     }
 

@@ -20,7 +20,7 @@ struct Outputs {
         if let path = options.outputFile { plans.append(try Self.plan(file: path, holds: !options.isLive)) }
     }
 
-    private static func plan(
+    static func plan(
         _ destination: RelayOptions.Destination, hasToken: Bool
     ) throws(RelayError) -> DestinationPlan {
         var outlet = Outlet.null
@@ -34,8 +34,8 @@ struct Outputs {
         var plan = DestinationPlan(
             name: destination.name, address: destination.address?.description ?? "null", outlet: outlet,
             wire: Wire(destination.wire), newestFirst: destination.order == .newestFirst, holds: true,
-            ack: AckPolicy(destination.ack, hasToken: hasToken))
-        plan.wantsBacklog = destination.wantsBacklog
+            ack: AckPolicy(destination.ack, hasToken: hasToken), share: destination.share)
+        plan.takesBacklog = destination.takesBacklog
         return plan
     }
 

@@ -4,6 +4,8 @@ public struct RelayConsole: Sendable {
     public var log: @Sendable (String) -> Void
     /// A status line that is overwritten; nil where there is no terminal.
     public var progress: (@Sendable (String) -> Void)?
+    /// Reads the options again; throws a sentence about what is wrong. nil where there is nothing to read.
+    public var reload: (@Sendable () throws(ReloadError) -> RelayOptions)?
 
     /// A console.
     public init(log: @escaping @Sendable (String) -> Void, progress: (@Sendable (String) -> Void)?) {

@@ -22,7 +22,7 @@ public struct HostPort: Sendable, Equatable, CustomStringConvertible {
 }
 
 /// Everything `spillway run` can be told, validated as far as one value alone can be.
-public struct RelayOptions: Sendable {
+public struct RelayOptions: Sendable, Equatable {
     /// Where packets come from: interfaces, or files, never both.
     public enum Input: Sendable, Equatable {
         /// A network interface by name, and the receive queues to capture from; nil for all.
@@ -74,13 +74,17 @@ public struct RelayOptions: Sendable {
         public var order: Order
         /// Whether it is to acknowledge.
         public var ack: Acknowledgement
-        /// Whether it gets what is in the cache, too, if it was not there before.
-        public var wantsBacklog = false
+        /// How many parts of the whole it gets, where destinations share.
+        public var share: Int
+        /// Whether one that is added to a run is owed what the run still holds.
+        public var takesBacklog = false
 
         /// A destination.
         public init(
-            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil
+            address: HostPort?, name: String, wire: Wire = .pcapng, order: Order? = nil, ack: Acknowledgement? = nil,
+            share: Int = 1
         ) {
+            self.share = share
             self.ack = ack ?? (wire == .pcapng ? .auto : .none)
             self.address = address
             self.name = name
@@ -191,8 +195,10 @@ public struct RelayOptions: Sendable {
     public var destinations: [Destination] = []
     /// Every `--listen`.
     public var listeners: [Listener] = []
-    /// Each batch goes to one destination that is up, instead of to all.
-    public var sharesBatches = false
+    /// Whether destinations can be added while the run goes on; places are kept for some then.
+    public var canReload = false
+    /// Who gets what.
+    public var distribution = ShareBoard.Rule.everybody
     /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
     public var reassignAfter: UInt64 = 30_000_000_000
     /// Bytes written and not acknowledged, per destination.

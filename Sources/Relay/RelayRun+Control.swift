@@ -20,7 +20,7 @@ extension RelayRun {
                 nextUpkeep = Clock.monotonic() + 5_000_000_000
             }
             switch signals.wait(milliseconds: 20) {
-            case .some(SIGHUP): console.log("SIGHUP: there is nothing to read again yet")
+            case .some(SIGHUP): reload()
             case .some where stop.isSet:
                 console.log("second signal: ending at once")
                 abort.set()
@@ -52,8 +52,9 @@ extension RelayRun {
                     name: options.inputs.map(\.label).joined(separator: " "), mode: "file", tap: "none",
                     values: counters.captures[0].snapshot())
             ]
-        report.destinations = outputs.plans.indices.map { number in
-            (outputs.plans[number], counters.destinations[number].snapshot(), outcomes.first { $0.plan == number })
+        let plans = present.withLock(\.plans)
+        report.destinations = plans.indices.map { number in
+            (plans[number], counters.destinations[number].snapshot(), outcomes.first { $0.plan == number })
         }
         report.memoryPeak = ProcessMemory.peak()
         report.cpu = ThreadGroup.Stage.allCases.map { ($0.rawValue, threads.cpu($0)) }

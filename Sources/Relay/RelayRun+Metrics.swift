@@ -3,6 +3,7 @@ internal import FileService
 internal import Pcapng
 internal import SegmentPool
 internal import Machine
+internal import Synchronization
 internal import Telemetry
 
 extension RelayRun {
@@ -13,7 +14,7 @@ extension RelayRun {
             sources.append(.init(scope: .worker, labels: labels, values: counters.workers[number].snapshot()))
             sources.append(.init(scope: .capture, labels: labels, values: counters.captures[number].snapshot()))
         }
-        for (number, plan) in outputs.plans.enumerated() {
+        for (number, plan) in present.withLock(\.plans).enumerated() {
             sources.append(
                 .init(
                     scope: .destination, labels: [("destination", plan.name)],

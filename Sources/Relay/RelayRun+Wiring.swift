@@ -49,9 +49,16 @@ extension RelayRun {
             let reassemblers = unsafe try fragments.makeReassemblers(
                 counters.workers, nodes: nodes, pages: options.hugepages)
             let exchanges = try fragments.makeExchanges()
-            let made = try Egress(egressSetup) { lane, free in
+            let writers = UnsafeMutablePointer<BatchWriter>.allocate(capacity: placement.lanes.count * openBatches)
+            let made = try Egress(egressSetup) { number, free in
+                unsafe (writers + number).initialize(to: makeWriter(number, free: free))
+            }
+            for lane in placement.lanes.indices {
+                let open = unsafe OpenBatches(
+                    writers + lane * openBatches, count: openBatches,
+                    rule: OpenBatches.Choice(shares: shares, seed: flowSeed))
                 unsafe (workers + lane).initialize(
-                    to: makeWorker(lane, free: free, reassembler: reassemblers + lane, exchange: exchanges[lane]))
+                    to: makeWorker(lane, open: open, reassembler: reassemblers + lane, exchange: exchanges[lane]))
             }
             unsafe egress.initialize(to: made)
         }
@@ -75,27 +82,33 @@ extension RelayRun {
             isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)
-        (setup.allowed, setup.shares) = (allowed, shares)
-        setup.spill = cache?.setup
+        (setup.allowed, setup.shares, setup.writersPerWorker) = (allowed, shares, openBatches)
+        (setup.changes, setup.spill) = (changes, cache?.setup)
         return setup
     }
 
     /// How long a thread may leave packets lying to take more of them at once, beside the time a batch may stay open.
     private var longestWait: UInt64 { options.batch.time / 10 }
 
+    /// A writer by its number: those of a worker are one behind the other.
+    private func makeWriter(_ number: Int, free: consuming RingConsumer<UInt32>) -> BatchWriter {
+        let (lane, place) = number.quotientAndRemainder(dividingBy: openBatches)
+        return BatchWriter(
+            pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
+            interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares,
+            place: shares.rule == .byFlow ? place : nil)
+    }
+
     private func makeWorker(
-        _ lane: Int, free: consuming RingConsumer<UInt32>, reassembler: UnsafeMutablePointer<Reassembler>,
+        _ lane: Int, open: consuming OpenBatches, reassembler: UnsafeMutablePointer<Reassembler>,
         exchange: FragmentExchange.Slot
     ) -> Worker {
-        let writer = BatchWriter(
-            pool: pool, free: free, limits: options.batch, run: identity, worker: UInt16(lane),
-            interfaces: registry.view, counters: counters.workers[lane], wake: wake, shares: shares)
         let rules = WorkerRules(
             snapLength: options.snapLength, limit: options.count ?? .max, limitReached: counted,
             waits: !options.isLive, excludesOwn: options.isLive, utcOffset: utcOffset,
             reassembles: options.reassembles)
         return unsafe Worker(
-            writer: writer, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane],
+            open: open, counters: counters.workers[lane], rules: rules, own: own, filter: filters[lane],
             reassembler: reassembler, exchange: FragmentExchange(exchange))
     }
 

@@ -22,6 +22,10 @@ final class RelayRun: Sendable {
     let allowed: [Subnet]
     /// Who gets what, where destinations share the batches.
     let shares: ShareBoard
+    /// Batches each worker has open at once.
+    let openBatches: Int
+    /// Of the hash of conversations.
+    let flowSeed = UInt64.random(in: 0...UInt64.max)
     let placement: Placement
     let limits: EgressLimits
     let fragments: FragmentPlan
@@ -44,6 +48,9 @@ final class RelayRun: Sendable {
     /// Reading may begin: at once, but where a first reader is waited for.
     let ready = StopFlag()
     /// What the threads leave behind.
+    let changes = EgressChanges()
+    /// The destinations as they are now, by their numbers, and those that were taken out.
+    let present: Mutex<(plans: [DestinationPlan], removed: Set<Int>, options: RelayOptions)>
     let results = Mutex<(problems: [RelayError], outcomes: [DestinationOutcome])>(([], []))
 
     init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
@@ -59,7 +66,16 @@ final class RelayRun: Sendable {
         interfaces = try LiveInterfaces(options)
         own = try system { () throws(SystemError) in try OwnTraffic() }
         outputs = try Outputs(options, own: own)
-        shares = ShareBoard(shares: options.sharesBatches ? outputs.plans.count(where: \.isConnection) : 0)
+        present = Mutex((outputs.plans, [], options))
+        let spares = options.canReload ? Self.sparePlaces : 0
+        shares = ShareBoard(
+            shares: options.distribution == .everybody ? 0 : options.destinations.count { $0.address != nil },
+            spare: spares, rule: options.distribution)
+        // Before the first packet, or a conversation that has begun would move.
+        shares.publish(
+            options.destinations.filter { $0.address != nil }.enumerated().map { ($0.offset, $0.element.share) })
+        let openBatches = shares.openBatches
+        self.openBatches = openBatches
         interfaces.feed(from: own)
         let lanes = options.isLive ? interfaces.lanes.count : 1
         let isXDP = !interfaces.lanes.isEmpty && interfaces.lanes.allSatisfy { $0.queue != nil }
@@ -69,21 +85,22 @@ final class RelayRun: Sendable {
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         (limits.ackWindow, limits.reassignAfter) = (options.ackWindow, options.reassignAfter)
+        limits.spareConnections = spares
         self.limits = limits
         fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)
         let budget = try MemoryBudget(
             options: options, lanes: placement.lanes, interfaces: interfaces, plans: outputs.plans,
-            limits: limits, fragments: fragments)
+            limits: limits, fragments: fragments, openBatches: openBatches)
         self.budget = budget
         let node = options.numaNode ?? MemoryRegion.node(ofCPU: placement.lanes[0].worker.members[0])
         pool = try system { () throws(SystemError) in
             // Touching a large pool takes its time; a few segments per worker are enough to begin with.
             try SegmentPool(
                 segmentBytes: options.segmentSize, count: budget.segments, pages: options.hugepages, node: node,
-                ready: 16 * lanes)
+                ready: lanes * max(16, 4 * openBatches))
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
-        let destinations = outputs.plans.count
+        let destinations = outputs.plans.count + (options.canReload ? Self.additions : 0)
         counters = try system { () throws(SystemError) in
             try RunCounters(lanes: lanes, destinations: destinations)
         }
@@ -95,6 +112,10 @@ final class RelayRun: Sendable {
         metrics = try Self.metricsServer(options, own)
         files = try Self.fileServer(options, own, cpus: placement.control)
     }
+
+    /// Places kept for destinations that are added while the run goes on, and how many may be added in all: what one that
+    /// was taken out has counted stays in the account.
+    static let sparePlaces = 4, additions = 32
 
     private static func metricsServer(_ options: RelayOptions, _ own: OwnTraffic) throws(RelayError) -> MetricsServer? {
         guard let address = options.metrics else { return nil }

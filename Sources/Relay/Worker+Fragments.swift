@@ -55,7 +55,7 @@ extension Worker {
             case .held:
                 // What others left behind is written now or, where the reader waits, before the next packet.
                 _ = drainLeaving()
-                writer.anticipate(from: Int(headers.offset), count: Int(packet.captured))
+                open.anticipate(from: Int(headers.offset), count: Int(packet.captured))
                 return .taken
             case .makeRoom:
                 guard drainLeaving() else { return .refused }
@@ -63,7 +63,7 @@ extension Worker {
                 guard drainLeaving() else { return .refused }
                 return unsafe pass(packet, bytes, reason)
             case .complete(let datagram):
-                return write(datagram, packet)
+                return unsafe write(datagram, packet, bytes)
             }
         }
     }
@@ -79,8 +79,12 @@ extension Worker {
 
     /// Writes a datagram that its last fragment completes, at once into the batch.
     @_noLocks
-    private mutating func write(_ datagram: CompletedDatagram, _ packet: Arrived) -> Outcome {
-        guard let target = unsafe writer.reserve(captured: datagram.byteCount, fragments: datagram.fragments) else {
+    private mutating func write(
+        _ datagram: CompletedDatagram, _ packet: Arrived, _ bytes: UnsafeRawPointer
+    ) -> Outcome {
+        // Its addresses are those of any of its fragments.
+        unsafe open.choose(bytes, captured: packet.captured, linkType: filter.linkType)
+        guard let target = unsafe open.reserve(captured: datagram.byteCount, fragments: datagram.fragments) else {
             if rules.waits { return .refused }
             // The others were taken long ago; with this one they are lost.
             counters.add(.droppedPoolFull, UInt64(datagram.fragments))
@@ -90,7 +94,7 @@ extension Worker {
         unsafe reassembler.pointee.writeCompleted(to: target)
         let length = UInt32(datagram.byteCount)
         let captured = min(length, rules.snapLength)
-        writer.commit(
+        open.commit(
             time: packet.time, arrival: arrival, interface: packet.interface, captured: captured, original: length,
             fragments: datagram.fragments)
         unsafe reassembler.pointee.releaseCompleted(written: true)
@@ -104,9 +108,10 @@ extension Worker {
     private mutating func drainLeaving() -> Bool {
         while let stamp = unsafe reassembler.pointee.leaving {
             let captured = min(stamp.captured, rules.snapLength)
-            if let target = unsafe writer.reserve(captured: Int(captured), fragments: 1) {
+            chooseForLeaving(stamp)
+            if let target = unsafe open.reserve(captured: Int(captured), fragments: 1) {
                 unsafe reassembler.pointee.copyLeaving(to: target, count: Int(captured))
-                writer.commit(
+                open.commit(
                     time: stamp.time, arrival: arrival, interface: stamp.interface, captured: captured,
                     original: stamp.original, fragments: 1)
                 if captured < stamp.captured { counters.add(.cutPackets) }
@@ -118,6 +123,15 @@ extension Worker {
             unsafe reassembler.pointee.releaseLeaving()
         }
         return true
+    }
+
+    /// A frame that leaves lies in several pieces; its headers are looked at in a copy.
+    @_noLocks
+    private mutating func chooseForLeaving(_ stamp: FrameStamp) {
+        guard open.choosesByBytes else { return }
+        let count = min(stamp.captured, OpenBatches.headBytes)
+        unsafe reassembler.pointee.copyLeaving(to: open.head, count: Int(count))
+        unsafe open.choose(open.head, captured: count, linkType: filter.linkType)
     }
 
     // ---- beside the packets --------------------------------------------------------------------------------------------

@@ -34,11 +34,11 @@ struct WorkerRules: Sendable {
     var reassembles: Bool
 }
 
-/// The worker: filters, puts fragments together, cuts and encodes packets into its segment. Owned by one thread; it shares
+/// The worker: filters, puts fragments together, cuts and encodes packets into its segments. Owned by one thread; it shares
 /// nothing but rings, published words and the snapshot of its counters.
 @safe struct Worker: ~Copyable {
     // Safe because the reassembler lives as long as the process and is this worker's alone.
-    var writer: BatchWriter
+    var open: OpenBatches
     let counters: Counters
     var rules: WorkerRules
     private let own: OwnTraffic
@@ -55,12 +55,12 @@ struct WorkerRules: Sendable {
     ///   - reassembler: not looked at unless `rules.reassembles`.
     ///   - exchange: how fragments get to the worker that owns their datagram.
     init(
-        writer: consuming BatchWriter, counters: Counters, rules: WorkerRules, own: OwnTraffic, filter: FilterSlot,
+        open: consuming OpenBatches, counters: Counters, rules: WorkerRules, own: OwnTraffic, filter: FilterSlot,
         reassembler: UnsafeMutablePointer<Reassembler>, exchange: consuming FragmentExchange
     ) {
         unsafe self.reassembler = reassembler
         self.exchange = exchange
-        self.writer = writer
+        self.open = open
         self.counters = counters
         self.rules = rules
         self.own = own
@@ -71,13 +71,13 @@ struct WorkerRules: Sendable {
     /// A burst begins: reads the clock once for all its packets, and closes a batch that is old enough.
     @_noLocks mutating func beginBurst() {
         arrival = Clock.monotonic() &+ rules.utcOffset
-        if arrival >= writer.deadline { writer.flush() }
+        open.closeOld(at: arrival)
         takeIncoming()
         publish()
     }
 
     /// A burst ends: what it filled is announced.
-    @_noLocks mutating func endBurst() { writer.announce(urgently: false) }
+    @_noLocks mutating func endBurst() { open.announce(urgently: false) }
 
     /// Takes one packet. False, with nothing counted, if there is no room and the reader is to wait.
     @_noLocks @inline(__always) mutating func take(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Bool {
@@ -114,7 +114,8 @@ struct WorkerRules: Sendable {
     @_noLocks @inline(__always)
     mutating func encode(_ packet: Arrived, _ bytes: UnsafeRawPointer) -> Outcome {
         let captured = min(packet.captured, rules.snapLength)
-        let isEncoded = unsafe writer.append(
+        unsafe open.choose(bytes, captured: packet.captured, linkType: filter.linkType)
+        let isEncoded = unsafe open.append(
             time: packet.time, arrival: arrival, interface: packet.interface, bytes: bytes, captured: captured,
             original: packet.original)
         guard isEncoded else {
@@ -147,8 +148,8 @@ struct WorkerRules: Sendable {
         arrival = Clock.monotonic() &+ rules.utcOffset
         takeIncoming()
         ageFragments()
-        writer.flush()
-        writer.announce(urgently: true)
+        open.flush()
+        open.announce(urgently: true)
         publish()
     }
 
@@ -160,17 +161,17 @@ struct WorkerRules: Sendable {
             publish()
             return false
         }
-        writer.seal()
-        writer.announce(urgently: true)
+        open.seal()
+        open.announce(urgently: true)
         publish()
         return true
     }
 
     /// Whether nothing is open.
-    var isEmpty: Bool { @_noLocks get { writer.openPackets == 0 && holdsNothing } }
+    var isEmpty: Bool { @_noLocks get { open.openPackets == 0 && holdsNothing } }
 
     @_noLocks private mutating func publish() {
-        counters.set(.inWorker, UInt64(writer.openPackets) + heldFrames)
+        counters.set(.inWorker, open.openPackets + heldFrames)
         counters.publish()
     }
 }

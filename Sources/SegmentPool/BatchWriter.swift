@@ -3,7 +3,7 @@ public import Pcapng
 internal import Synchronization
 
 /// When a batch closes, and what is written into its trailer.
-public struct BatchLimits: Sendable {
+public struct BatchLimits: Sendable, Equatable {
     /// Bytes of a batch, trailer included; a single larger record is a batch of its own.
     public var bytes: Int
     /// Records of a batch; 1 makes delivery strictly last in, first out.
@@ -47,6 +47,10 @@ public struct BatchLimits: Sendable {
     private let batchTime: UInt64
     private var trailer: BatchTrailer
     private let shares: ShareBoard
+    /// The place whose batches these are; below 0 where each batch gets the next one's lane.
+    private let place: Int
+    /// What is added to the lane.
+    private let laneOffset: UInt16
     private var turn: Int
     /// The next number of each lane.
     private let numbers: UnsafeMutablePointer<UInt64>
@@ -62,10 +66,12 @@ public struct BatchLimits: Sendable {
     /// - Parameters:
     ///   - free: segments handed out by the index, in the order in which they are to be filled.
     ///   - wake: the egress thread's signal.
+    ///   - place: the one place on the board that these batches are for; nil for all of them by turns.
+    ///   - isDiverted: whether they are in the diverted lanes.
     public init(
         pool: SegmentPool, free: consuming RingConsumer<UInt32>, limits: BatchLimits, run: RunIdentity, worker: UInt16,
         interfaces table: InterfaceView, counters: Counters, wake: WakeSignal,
-        shares: ShareBoard = ShareBoard(shares: 0)
+        shares: ShareBoard = ShareBoard(shares: 0), place: Int? = nil, isDiverted: Bool = false
     ) {
         self.pool = pool
         self.table = table
@@ -78,6 +84,8 @@ public struct BatchLimits: Sendable {
         trailer = BatchTrailer(run: run)
         trailer.worker = worker
         self.shares = shares
+        self.place = place ?? -1
+        laneOffset = isDiverted ? ShareBoard.divertedLane : 0
         // Workers begin at different shares, so that a slow input does not favour the first.
         turn = shares.count == 0 ? 0 : Int(worker) % shares.count
         unsafe numbers = UnsafeMutablePointer<UInt64>.allocate(capacity: BatchIndex.maximumLanes)
@@ -158,7 +166,7 @@ public struct BatchLimits: Sendable {
     /// Closes the open batch, if it holds anything, and publishes it.
     @_noLocks @usableFromInline mutating func close() {
         guard packets > 0 else { return }
-        trailer.lane = shares.nextLane(&turn)
+        trailer.lane = (place >= 0 ? shares.lane(of: place) : shares.nextLane(&turn)) &+ laneOffset
         unsafe trailer.number = numbers[Int(trailer.lane)]
         trailer.packets = packets
         trailer.sourceFrames = packets &+ mergedFrames

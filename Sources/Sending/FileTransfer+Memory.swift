@@ -9,6 +9,9 @@ extension FileTransfer {
     /// How far back pages are let go of again, because a socket may have held them: as much as a large one holds.
     static var doubt: UInt64 { @_noLocks get { 8 << 20 } }
 
+    /// No kernel reads further ahead than this, whatever it is told about the device.
+    static var greatestReadAhead: UInt64 { @_noLocks get { 32 << 20 } }
+
     /// Makes sure that there is something to send, and that what follows is on its way; false if there is nothing.
     @_noLocks mutating func bringIn(now: UInt64, tools: borrowing SendingTools) -> Bool {
         guard let helpers = tools.helpers else {
@@ -33,16 +36,23 @@ extension FileTransfer {
     }
 
     @_noLocks private mutating func lookAhead(now: UInt64, helpers: HelperClient) {
+        let isContinued = isStreamed && limits.releases && residentEnd == broughtEnd && broughtEnd > broughtStart
         let probed = min(end, residentEnd &+ limits.probe)
         if Residency.isResident(descriptor, from: residentEnd, to: probed) {
+            // What was read ahead for this transfer is let go of with the rest.
+            if isContinued { broughtEnd = probed }
             residentEnd = probed
             residentSince = now
             return
         }
         // Parts end where windows of the file do, so that transfers of one file ask for the same ones.
         let part = min(end, (residentEnd / window &+ 1) &* window)
-        let job = HelperJob(
-            .load, descriptor: descriptor, offset: residentEnd, byteCount: part &- residentEnd, ticket: ticket)
+        // The disk is what a fast reader waits for: it is better read in one go.
+        if !isStreamed, limits.streams, window == limits.greatestWindow { isStreamed = helpers.beginStream() }
+        var job = HelperJob(
+            isStreamed ? .stream : .load, descriptor: descriptor, offset: residentEnd, byteCount: part &- residentEnd,
+            ticket: ticket)
+        job.isContinued = isContinued
         if helpers.submit(job) {
             loadingEnd = part
             jobs = jobs &+ 1

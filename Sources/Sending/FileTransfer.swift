@@ -33,6 +33,8 @@ public struct FileTransfer: BitwiseCopyable, Sendable {
     var window: UInt64
     /// What was brought in for this transfer, in one piece, and up to where letting go of it was asked for.
     var broughtStart: UInt64, broughtEnd: UInt64, releasedEnd: UInt64
+    /// Whether the kernel reads ahead for this transfer.
+    var isStreamed = false
     /// Jobs whose results have not come back.
     var jobs: UInt32 = 0
     /// Whether the last call found bytes missing, so that the disk is what this transfer waits for.
@@ -110,7 +112,7 @@ public struct FileTransfer: BitwiseCopyable, Sendable {
     /// Takes the result of a job of this transfer.
     @_noLocks public mutating func take(_ result: HelperClient.Result) {
         jobs = jobs &- 1
-        guard case .load = result.job.kind else { return }
+        if case .release = result.job.kind { return }
         loadingEnd = 0
         // A failure is left to the sending, which meets the same error and reports it.
         let loaded = result.job.offset &+ result.job.byteCount
@@ -121,7 +123,12 @@ public struct FileTransfer: BitwiseCopyable, Sendable {
     /// Ends the transfer, finished or not: gives back the pipe and lets go of all that was brought in, also of what a
     /// socket held when it was first asked for. The owner calls this when the peer has everything, or is gone.
     @_noLocks public mutating func finish(tools: borrowing SendingTools) {
-        if limits.releases, broughtEnd > broughtStart { release(from: broughtStart, to: broughtEnd, tools: tools) }
+        if limits.releases, broughtEnd > broughtStart {
+            release(
+                from: broughtStart, to: isStreamed ? broughtEnd &+ Self.greatestReadAhead : broughtEnd, tools: tools)
+        }
+        if isStreamed, let helpers = tools.helpers { helpers.endStream() }
+        isStreamed = false
         broughtStart = broughtEnd
         closePipe()
     }

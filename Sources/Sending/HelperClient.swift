@@ -6,10 +6,16 @@ internal import Machine
 struct HelperCore: BitwiseCopyable, Sendable {
     let queue: JobQueue
     let semaphore: Int32
+    /// Where what is read only to be in memory goes; negative if there is no such place.
+    let null: Int32
+    /// Transfers that are streamed; never freed, as the queue.
+    let streams: StreamCount
 
     init(capacity: Int) throws(SystemError) {
         semaphore = spillway_semaphore()
         if semaphore < 0 { throw SystemError("eventfd", "", code: -semaphore) }
+        null = spillway_null()
+        streams = StreamCount()
         queue = JobQueue(capacity: capacity)
     }
 }
@@ -52,6 +58,12 @@ public struct HelperClient: Sendable {
         spillway_event_signal(core.semaphore)
         return true
     }
+
+    /// Begins to stream a transfer; false if so many are streamed already that it must not.
+    @_noLocks func beginStream() -> Bool { core.streams.begin() }
+
+    /// A transfer that was streamed is over.
+    @_noLocks func endStream() { core.streams.end() }
 
     /// Hands a result to the loop; called by helpers.
     func deliver(_ job: HelperJob) {

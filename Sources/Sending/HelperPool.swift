@@ -147,7 +147,7 @@ public final class HelperPool: Sendable {
     private func finish(_ job: HelperJob) {
         var job = job
         switch job.kind {
-        case .load: load(&job)
+        case .load, .stream: load(&job)
         case .release:
             _ = spillway_release(job.descriptor, job.offset, job.byteCount)
             _ = releasedBytes.add(job.byteCount, ordering: .relaxed)
@@ -157,13 +157,23 @@ public final class HelperPool: Sendable {
     }
 
     private func load(_ job: inout HelperJob) {
-        let pages = (job.offset + job.byteCount + 4095) / 4096 - job.offset / 4096
-        let cached = spillway_cached_pages(job.descriptor, job.offset, job.byteCount)
-        // Where the kernel cannot say, the pages count as somebody else's, and are left to it.
-        job.wasAbsent = cached >= 0 && UInt64(cached) * 2 < pages
-        job.status = -spillway_load(job.descriptor, job.offset, job.byteCount)
+        job.wasAbsent = wasAbsent(job)
+        if case .stream = job.kind, core.null >= 0 {
+            job.status = -spillway_stream(job.descriptor, job.offset, job.byteCount, core.null)
+        } else {
+            job.status = -spillway_load(job.descriptor, job.offset, job.byteCount)
+        }
         _ = loads.add(1, ordering: .relaxed)
         _ = loadedBytes.add(job.byteCount, ordering: .relaxed)
         if job.status != 0 { _ = failures.add(1, ordering: .relaxed) }
+    }
+
+    /// Whether the part is not in memory for anybody else's sake.
+    private func wasAbsent(_ job: HelperJob) -> Bool {
+        if job.isContinued { return true }
+        let pages = (job.offset + job.byteCount + 4095) / 4096 - job.offset / 4096
+        let cached = spillway_cached_pages(job.descriptor, job.offset, job.byteCount)
+        // Where the kernel cannot say, the pages count as somebody else's, and are left to it.
+        return cached >= 0 && UInt64(cached) * 2 < pages
     }
 }

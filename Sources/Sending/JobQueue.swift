@@ -6,6 +6,8 @@ struct HelperJob: BitwiseCopyable {
     enum Kind: UInt32 {
         /// Bring a part of a file into memory.
         case load
+        /// The same of a part that is one of many, read one after the other: the kernel may read beyond it.
+        case stream
         /// Let go of the cached pages of a part of a file.
         case release
         /// Ends the thread that takes it.
@@ -25,6 +27,8 @@ struct HelperJob: BitwiseCopyable {
     var status: Int32
     /// Of a load: whether more of the part was absent than present before.
     var wasAbsent: Bool
+    /// Of a stream: the part before it was brought in by the same transfer, so that what is there of this one was read ahead.
+    var isContinued: Bool
 
     @_noLocks init(
         _ kind: Kind, descriptor: Int32 = -1, offset: UInt64 = 0, byteCount: UInt64 = 0, ticket: UInt64 = 0,
@@ -38,6 +42,7 @@ struct HelperJob: BitwiseCopyable {
         self.client = client
         status = 0
         wasAbsent = false
+        isContinued = false
     }
 }
 

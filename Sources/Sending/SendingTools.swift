@@ -20,7 +20,8 @@ public import Machine
     }
 
     /// Prepares a descriptor for being sent from: helpers fetch exactly what is wanted, so that the kernel's own read-ahead
-    /// for this descriptor is turned off, which would bring in what nobody lets go of.
+    /// for this descriptor is turned off, which would bring in more than a slow reader needs. For a few fast ones it is turned
+    /// on again.
     @_noLocks public func adopt(_ descriptor: Int32) {
         if helpers != nil { spillway_no_read_ahead(descriptor) }
     }
@@ -37,13 +38,16 @@ public struct TransferLimits: BitwiseCopyable, Sendable {
     public var trust: UInt64
     /// Whether what was brought in is let go of once it is sent.
     public var releases: Bool
+    /// Whether the kernel may read ahead, beyond the window, for a reader that is faster than the disk.
+    public var streams: Bool
 
-    /// 256 KiB to 2 MiB, looked for by 2 MiB, trusted for a second, let go of.
+    /// 256 KiB to 2 MiB, looked for by 2 MiB, trusted for a second, let go of, read ahead for the fastest.
     @_noLocks public init() {
         firstWindow = 256 << 10
         greatestWindow = 2 << 20
         probe = 2 << 20
         trust = 1_000_000_000
         releases = true
+        streams = true
     }
 }

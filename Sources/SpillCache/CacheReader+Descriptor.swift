@@ -31,8 +31,8 @@ extension CacheReader {
     private static func read(_ count: Int, of descriptor: Int32, at offset: UInt64) -> [UInt8]? {
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { room, filled in
             while filled < count {
-                let place = off_t(offset) + off_t(filled)
-                let got = unsafe pread(descriptor, room.baseAddress! + filled, count - filled, place)
+                let got = unsafe pread(
+                    descriptor, room.baseAddress! + filled, count - filled, off_t(offset) + off_t(filled))
                 if got < 0, errno == EINTR { continue }
                 guard got > 0 else { return }
                 filled += got

@@ -15,6 +15,16 @@ public struct Token: Sendable {
         key = SymmetricKey(data: bytes)
     }
 
+    /// The authentication code of a message (RFC 2104 with SHA-256), 32 bytes. The message says by its own words what it is for.
+    public func code(over message: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: message, using: key))
+    }
+
+    /// Whether it is the authentication code of that message. Takes the same time whatever the answer.
+    public func isCode(_ code: [UInt8], over message: [UInt8]) -> Bool {
+        HMAC<SHA256>.isValidAuthenticationCode(code, authenticating: message, using: key)
+    }
+
     /// The proof of one side (RFC 2104 with SHA-256), 32 bytes.
     public func proof(of role: ProofSubject.Role, _ subject: ProofSubject) -> [UInt8] {
         Array(HMAC<SHA256>.authenticationCode(for: subject.message(role), using: key))

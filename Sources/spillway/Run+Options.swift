@@ -43,17 +43,18 @@ extension RelayOptions {
         }
         name = options.name
         destinations = options.destinations.map { destination in
-            var one = Destination(
+            var made = Destination(
                 address: destination.address.map(HostPort.init), name: destination.name, wire: Wire(destination.wire),
-                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init))
-            one.wantsBacklog = destination.backlog == .all
-            return one
+                order: destination.order.map(Order.init), ack: destination.ack.map(Acknowledgement.init),
+                share: destination.share ?? 1)
+            made.takesBacklog = destination.backlog == .all
+            return made
         }
         listeners = options.listeners.map { listener in
             Listener(
                 address: HostPort(listener.address), wire: Wire(listener.wire), order: listener.order.map(Order.init))
         }
-        sharesBatches = options.distribute == .roundRobin
+        distribution = options.distribute.map(ShareBoard.Rule.init) ?? .everybody
         reassignAfter = options.reassignAfter ?? reassignAfter
         ackWindow = options.ackWindow ?? ackWindow
         tokenFile = options.tokenFile
@@ -138,6 +139,16 @@ extension RelayOptions.Acknowledgement {
         case .auto: self = .auto
         case .required: self = .required
         case .none: self = .none
+        }
+    }
+}
+
+extension ShareBoard.Rule {
+    init(_ distribution: RunOptions.Distribution) {
+        switch distribution {
+        case .replicate: self = .everybody
+        case .roundRobin: self = .byTurns
+        case .flow: self = .byFlow
         }
     }
 }

@@ -22,7 +22,7 @@ struct Run: ParsableCommand {
                 spillway run -i eth1 -f 'tcp port 443' --duration 10m -w web.pcapng
               Read standard input at the pace of the recording, strictly newest first:
                 spillway run -r - --pace recorded --batch-packets 1 --to 192.0.2.7:57012
-              Everything in a file of options, one of them overruled:
+              Everything in a file of options, one of them overruled (SIGHUP reads it again):
                 spillway run --config /etc/spillway.yaml --memory 2G
 
             Exit codes:
@@ -43,13 +43,28 @@ struct Run: ParsableCommand {
 
     func run() throws {
         try Surroundings.armCrashPoint()
-        let options = try understood()
+        let options = try Self.understood(given, watching.config)
         try Self.refuseOverwritingInput(options)
         let report = try options.report.map { path throws(Failure) in try FileOutput(path) }
         let console = Console.standard
         let result: RunReport
+        var relayConsole = RelayConsole(console)
+        var relayOptions = RelayOptions(options)
+        if Surroundings.hasConfiguration(RunOption.self, watching.config) {
+            relayOptions.canReload = true
+            let (given, config) = (given, watching.config)
+            relayConsole.reload = { () throws(ReloadError) in
+                do throws(Failure) {
+                    var options = RelayOptions(try Self.understood(given, config))
+                    options.canReload = true
+                    return options
+                } catch {
+                    throw ReloadError(error.message)
+                }
+            }
+        }
         do throws(RelayError) {
-            result = try Relay.run(RelayOptions(options), console: RelayConsole(console))
+            result = try Relay.run(relayOptions, console: relayConsole)
         } catch {
             throw Failure(error)
         }
@@ -70,8 +85,8 @@ struct Run: ParsableCommand {
     }
 
     /// The options from all layers, checked.
-    private func understood() throws(Failure) -> RunOptions {
-        try Surroundings.options(of: "run", given: given, config: watching.config) { (settings) throws(OptionError) in
+    private static func understood(_ given: [RunOption: [String]], _ config: String?) throws(Failure) -> RunOptions {
+        try Surroundings.options(of: "run", given: given, config: config) { (settings) throws(OptionError) in
             try RunOptions(settings, hostName: Surroundings.hostName)
         }
     }

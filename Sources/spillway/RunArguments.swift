@@ -73,9 +73,10 @@ struct OutputArguments: ParsableArguments {
             """
             Send to this destination (several allowed): \
             HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first][,ack=auto|required|none]\
-            [,backlog=now|all], \
-            or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
-            ack=auto (default) lets a collector acknowledge that greets within 500 ms; required sends to no other.
+            [,share=S][,backlog=now|all], or null, which counts and discards. With pcap and pcap-ns the order is \
+            oldest-first unless given. ack=auto (default) lets a collector acknowledge that greets within 500 ms; required \
+            sends to no other. share=2 gets twice as much as share=1 (default), where destinations share. backlog=all: \
+            one that was not there before also gets what the run still holds, and what is in the cache.
             """, valueName: "dest"))
     var to: [String] = []
 
@@ -113,14 +114,16 @@ struct OutputArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Who gets what: replicate, everything to each --to (default); round-robin, each batch to one that is up.",
-            valueName: "how"))
+            """
+            Who gets what: replicate, everything to each --to (default); round-robin, each batch to one that is up; \
+            flow, everything between two addresses always to the same one, which it waits for.
+            """, valueName: "how"))
     var distribute: String?
 
     @Option(
         name: .customLong("reassign-after"),
         help: ArgumentHelp(
-            "With round-robin: when the share of a destination that is down goes to others (default: 30s, 0 for never).",
+            "When the share of a destination that is down goes to others, where they share (default: 30s, 0 for never).",
             valueName: "time"))
     var reassignAfter: String?
 
@@ -285,6 +288,8 @@ struct WatchingArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_MEMORY, ...), the environment over the file.", valueName: "file"))
+                + "(SPILLWAY_MEMORY, ...), the environment over the file. SIGHUP reads it again: destinations come and "
+                + "go by name=, and --ack-window, --reassign-after, --drain-timeout and --allow change.",
+            valueName: "file"))
     var config: String?
 }

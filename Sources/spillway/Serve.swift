@@ -45,17 +45,18 @@ struct Serve: ParsableCommand {
         let options = try understood()
         let output = try options.report.map { path throws(Failure) in try FileOutput(path) }
         // Before any thread is there, so that all of them have the signals blocked.
-        let signals = try StopSignals()
+        let signals: StopSignals
+        do throws(SystemError) { signals = try StopSignals() } catch { throw Failure(.kernel, "\(error)") }
         let plan = try ServicePlan(serving.directory, options)
         let server: FileServer
         do throws(FileServer.Fault) { server = try FileServer(plan) } catch { throw Failure(error) }
         try startMetrics(options.metrics, server)
         let console = Console.standard
         for endpoint in server.endpoints { console.say("serving \(serving.directory) on http://\(endpoint)/") }
-        _ = signals.wait(milliseconds: nil)
+        _ = signals.wait()
         server.drain()
         while !server.hasEnded {
-            if signals.wait(milliseconds: 20) { server.stopAtOnce() }
+            if signals.wait(nanoseconds: 20_000_000) { server.stopAtOnce() }
         }
         try output?.write(server.report() + "\n")
     }

@@ -15,13 +15,12 @@ struct Spillway: ParsableCommand {
               spillway generate -i veth0 --rate 100Kpps --duration 10s
               spillway mount /captures /mnt/live
 
-            'spillway help run' has all options, more examples and the exit codes; so have 'help collect', 'help generate'
-            and 'help mount'.
+            'spillway help COMMAND' has all options of a command, more examples and the exit codes.
             """,
         version: spillwayVersion,
         subcommands: [
-            Run.self, Collect.self, Generate.self, Mount.self, Serve.self, FetchCommand.self, Keygen.self, Seal.self,
-            Unseal.self,
+            Run.self, Collect.self, Send.self, Receive.self, Generate.self, Mount.self, Serve.self, FetchCommand.self,
+            Keygen.self, Seal.self, Unseal.self,
         ])
 
     static func main() {

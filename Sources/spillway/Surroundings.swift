@@ -54,6 +54,11 @@ enum Surroundings {
         return status == 0 ? String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) : ""
     }
 
+    /// Whether a configuration file is named.
+    static func hasConfiguration<Option: CommandOption>(_ option: Option.Type, _ path: String?) -> Bool {
+        path != nil || environment[Option.variable("config")].map { !$0.isEmpty } == true
+    }
+
     /// The configuration file named on the command line, or else in the environment.
     private static func configuration<Option: CommandOption>(
         _ path: String?, command: String

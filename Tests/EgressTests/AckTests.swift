@@ -161,8 +161,7 @@ struct AckTests {
         #expect(rig.snapshot()[.resent] > 0)
     }
 
-    @Test(
-        "A HELLO that comes late closes the connection; what it carried is owed again or counted, never lost silently")
+    @Test("A HELLO that comes late closes the connection, and what memory still has is sent again")
     func lateHello() throws {
         var manners = CollectorManners()
         manners.helloDelay = 400
@@ -171,18 +170,42 @@ struct AckTests {
         var options = RigOptions()
         (options.greetingTime, options.batch.packets) = (30_000_000, 3)
         let rig = try EgressRig([.to(collector, ack: .auto)], options)
+        // All of it is in the segment that is still being filled.
         try rig.feeder.feed(90, bytes: 500)
         rig.feeder.flush()
         try waitUntil("a plain delivery") { rig.snapshot()[.delivered] == 90 }
         collector.change { $0.helloDelay = 0 }
-        try waitUntil("the late greeting") { rig.snapshot()[.droppedLateHello] == 90 }
-        #expect(rig.snapshot()[.delivered] == 0)
+        try waitUntil("the late greeting") { rig.log.all.contains { $0.contains("greets late") } }
         try rig.feeder.feed(60, bytes: 500)
         try rig.finish()
-        let state = collector.state
-        // The collector refused to take batches without a session; of the 90 it has none.
-        #expect(PacketDifference(state.packets, expected: Array(rig.fed.suffix(60))).isNone)
-        #expect(rig.snapshot()[.delivered] == 60)
-        #expect(rig.log.all.contains { $0.contains("greets late") })
+        #expect(rig.compare(collector.state.packets).isNone)
+        #expect(collector.state.violations == ["connection 0: a record before the last HAVE"])
+        #expect(rig.snapshot()[.droppedLateHello] == 0 && rig.snapshot()[.resent] == 90)
+        #expect(rig.snapshot()[.delivered] == 150)
+    }
+
+    @Test("A HELLO that comes late: what memory has let go of is counted, to the packet")
+    func lateHelloWithoutCopy() throws {
+        var manners = CollectorManners()
+        manners.helloDelay = 800
+        let collector = try ReferenceCollector(manners)
+        defer { collector.stop() }
+        var options = RigOptions()
+        (options.greetingTime, options.batch.packets) = (30_000_000, 3)
+        let rig = try EgressRig([.to(collector, ack: .auto)], options)
+        // A segment that was left and delivered is free again; the one behind it is still being filled.
+        try rig.feeder.feed(20, bytes: 900)
+        rig.feeder.seal()
+        try waitUntil("a plain delivery") { rig.snapshot()[.delivered] == 20 }
+        try rig.feeder.feed(30, bytes: 900)
+        rig.feeder.flush()
+        try waitUntil("a plain delivery") { rig.snapshot()[.delivered] == 50 }
+        collector.change { $0.helloDelay = 0 }
+        try waitUntil("the late greeting") { rig.log.all.contains { $0.contains("greets late") } }
+        try rig.finish()
+        #expect(rig.snapshot()[.droppedLateHello] == 20 && rig.snapshot()[.resent] == 30)
+        #expect(PacketDifference(collector.state.packets, expected: Array(rig.fed.suffix(30))).isNone)
+        #expect(rig.snapshot()[.delivered] == 30)
+        #expect(collector.state.violations == ["connection 0: a record before the last HAVE"])
     }
 }

@@ -233,6 +233,44 @@ struct FileTests {
         }
     }
 
+    @Test("What is done to a file is seen by the next request, however often it was asked for before")
+    func changes() throws {
+        try withServer({ $0.loops = 1 }, files: ["a": [1, 1], "other": [3, 3], "d/x": [8]]) { rig in
+            let path = "\(rig.folder)/a"
+            let client = try RawClient(rig.endpoint)
+            func get(_ target: String = "/a") throws -> Response {
+                client.send("GET \(target) HTTP/1.1\r\nHost: x\r\n\r\n")
+                return try client.response()
+            }
+            for round in UInt8(0)..<20 {
+                for _ in 0..<3 { #expect(try get().status == 200) }
+                // Written in place, to the same length.
+                let file = unsafe open(path, O_WRONLY)
+                let bytes = [round, 2]
+                #expect(unsafe pwrite(file, bytes, 2, 0) == 2)
+                close(file)
+                #expect(try get().body == bytes)
+                // Longer, replaced, moved away, removed, and back.
+                try writeFile(path, bytes + [9])
+                #expect(try get().body == bytes + [9])
+                try writeFile("\(path).new", [round])
+                #expect(unsafe rename("\(path).new", path) == 0)
+                #expect(try get().body == [round])
+                #expect(unsafe rename(path, "\(path).away") == 0)
+                #expect(try get().status == 404)
+                try writeFile(path, [7, round])
+                #expect(try get().body == [7, round])
+                #expect(unsafe unlink(path) == 0)
+                #expect(try get().status == 404)
+                try writeFile(path, [5, round])
+            }
+            // The way to a file is believed for a moment only.
+            #expect(try get("/d/x").body == [8])
+            #expect(unsafe rename("\(rig.folder)/d", "\(rig.folder)/e") == 0)
+            try rig.wait("the new way") { try get("/d/x").status == 404 }
+        }
+    }
+
     @Test("A file that is cut while it is sent ends the connection, and nobody takes the part for the whole")
     func shrinking() throws {
         let long = [UInt8](repeating: 7, count: 40 << 20)

@@ -177,6 +177,11 @@ struct HostileTests {
             let slow = try RawClient(rig.endpoint)
             slow.send("GET /a HTTP/1.1\r\nHost")
             #expect(try slow.response().status == 408)
+            // A body that does not come.
+            let bodiless = try RawClient(rig.endpoint)
+            bodiless.send("GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+            #expect(try bodiless.response().body == [1])
+            #expect(bodiless.rest().isEmpty)
             let mute = try RawClient(rig.endpoint)
             #expect(mute.rest().isEmpty)
             let idle = try RawClient(rig.endpoint)
@@ -187,7 +192,7 @@ struct HostileTests {
             lazy.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n")
             try rig.wait("the end of the reader that does not read") { try rig.figure("broken") == 1 }
             #expect(lazy.rest().count < long.count)
-            #expect(try rig.figure("timeouts") == 3)
+            #expect(try rig.figure("timeouts") == 4)
         }
     }
 

@@ -107,7 +107,7 @@ struct RunOptionsTests {
         (.onFull, ["drop"], ["--on-full drop", "drop-oldest, drop-newest"]),
         (.drainTimeout, ["10"], ["--drain-timeout 10", "30s"]), (.metrics, ["9100"], ["--metrics 9100", "ADDR:PORT"]),
         (.name, ["a b"], ["--name a b", "64"]), (.name, [".x"], ["--name .x"]),
-        (.distribute, ["flow"], ["--distribute flow", "replicate"]),
+        (.distribute, ["hash"], ["--distribute hash", "replicate", "flow"]),
         (.reassemble, ["yes"], ["--reassemble yes", "on", "off"]), (.overlap, ["mac"], ["--overlap mac", "bsd-right"]),
         (.fragmentTimeout, ["0"], ["--fragment-timeout 0", "30s"]),
         (.fragmentMemory, ["255K"], ["--fragment-memory 255K", "262144"]), (.write, [""], ["-w", "path"]),

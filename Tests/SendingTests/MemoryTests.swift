@@ -12,7 +12,11 @@ struct MemoryTests {
             try require(file.evict(), orSkip: "the temporary folder's file system keeps its files in memory")
             var driver = try Driver(method)
             defer { driver.pool.stop() }
-            var transfer = FileTransfer(descriptor: file.descriptor, start: 0, end: 24 << 20, ticket: 3)
+            // Without the kernel's read-ahead, which is as long as the device is told it should be.
+            var limits = TransferLimits()
+            limits.streams = false
+            var transfer = FileTransfer(
+                descriptor: file.descriptor, start: 0, end: 24 << 20, ticket: 3, limits: limits)
             var most = 0
             let connection = driver.connection
             let outcome = try driver.run(&transfer, limit: 1 << 20) { _ in
@@ -28,6 +32,28 @@ struct MemoryTests {
             #expect(file.residentPages() == 0)
             // The window that is sent, the one that is loaded, what lies between and what is being let go of.
             #expect(most <= (8 << 20) / 4096, "\(most) pages at once")
+        }
+    }
+
+    @Test("For a reader that is faster than the disk the kernel reads ahead, and all of that is let go of, too")
+    func streamedFile() throws {
+        try withTestFile(count: 24 << 20) { file in
+            for end in [24 << 20, 16 << 20, (20 << 20) + 5] {
+                try require(file.evict(), orSkip: "the temporary folder's file system keeps its files in memory")
+                var driver = try Driver(.sendfile)
+                defer { driver.pool.stop() }
+                var limits = TransferLimits()
+                limits.firstWindow = limits.greatestWindow
+                var transfer = FileTransfer(
+                    descriptor: file.descriptor, start: 0, end: UInt64(end), ticket: 3, limits: limits)
+                let connection = driver.connection
+                #expect(try driver.run(&transfer, limit: 1 << 20) { _ in connection.receive() } == .finished)
+                connection.receive(until: end)
+                #expect(connection.received == TestFile.bytes(0..<end))
+                try driver.finish(&transfer)
+                // What the kernel was still reading when it was asked to let go of it may stay.
+                #expect(file.residentPages() <= (1 << 20) / 4096, "\(end): \(file.residentPages())")
+            }
         }
     }
 

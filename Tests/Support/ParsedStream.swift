@@ -38,7 +38,10 @@ extension ParsedBatch {
         var offset = 0
         while offset < trailer {
             let (length, captured) = (Int(source.word(offset + 4)), Int(source.word(offset + 20)))
-            guard source.word(offset) == 6, length == 32 + (captured + 3) / 4 * 4, offset + length <= trailer else {
+            let plain = 32 + (captured + 3) / 4 * 4
+            guard source.word(offset) == 6, offset + length <= trailer,
+                length == plain || length > plain && isComment(source, offset + plain - 4, length - plain)
+            else {
                 throw StreamProblem("a record of \(length) bytes with \(captured) captured")
             }
             packets.append(
@@ -57,6 +60,12 @@ extension ParsedBatch {
             firstArrival: source.long(trailer + 72), lastArrival: source.long(trailer + 80),
             interfaceCRC: source.word(trailer + 52))
     }
+}
+
+/// Whether options are the one comment that a datagram made from fragments has: code 1, a text, and the end of options.
+private func isComment(_ source: ByteReader, _ place: Int, _ length: Int) -> Bool {
+    source.half(place) == 1 && length == 4 + (Int(source.half(place + 2)) + 3) / 4 * 4 + 4
+        && source.word(place + length - 4) == 0
 }
 
 /// An interface description as it was found in a stream.
@@ -200,11 +209,15 @@ private struct OpenBatch {
         let captured = Int(block.word(20))
         let interface = block.word(8)
         guard interface < UInt32(interfaces) else { throw StreamProblem("interface \(interface) was not described") }
-        guard captured <= 262_144, block.length == 32 + (captured + 3) / 4 * 4 else {
+        let plain = 32 + (captured + 3) / 4 * 4
+        guard captured <= 262_144,
+            block.length == plain
+                || block.length > plain && isComment(block.source, block.offset + plain - 4, block.length - plain)
+        else {
             throw StreamProblem("a record of \(block.length) bytes with \(captured) captured")
         }
         let bytes = block.source.bytes
-        guard bytes[(block.offset + 28 + captured)..<(block.offset + block.length - 4)].allSatisfy({ $0 == 0 })
+        guard bytes[(block.offset + 28 + captured)..<(block.offset + plain - 4)].allSatisfy({ $0 == 0 })
         else {
             throw StreamProblem("padding that is not zero")
         }

@@ -4,10 +4,6 @@
 
 #include <stdint.h>
 
-/// Opens a file or directory for reading below a directory: no way out of it through `..`, absolute links or the like
-/// (openat2(2) with RESOLVE_BENEATH and RESOLVE_NO_MAGICLINKS, Linux 5.6). A descriptor or -errno. Never waits at a FIFO.
-int spillway_open_beneath(int directory, const char *path);
-
 /// inotify_init1(2), non-blocking: a descriptor or -errno.
 int spillway_inotify(void);
 

@@ -56,6 +56,13 @@ SPILLWAY_NO_LOCKS long spillway_cached_pages(int file, uint64_t offset, uint64_t
 /// Brings a part of a file into memory and returns when it is there. 0 or -errno; the end of the file is none.
 int spillway_load(int file, uint64_t offset, uint64_t count);
 
+/// Opens /dev/null for writing; or -errno.
+int spillway_null(void);
+
+/// As spillway_load, but as one stream of reads with the kernel's own read-ahead, which is turned on for this descriptor: the
+/// kernel then fills its cache in large pieces, which are cheaper to fill, to send and to let go of. It reads beyond the part.
+int spillway_stream(int file, uint64_t offset, uint64_t count, int null);
+
 /// Lets go of the cached pages of a part of a file (POSIX_FADV_DONTNEED). 0 or -errno.
 int spillway_release(int file, uint64_t offset, uint64_t count);
 

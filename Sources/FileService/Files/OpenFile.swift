@@ -1,4 +1,4 @@
-internal import CFileService
+internal import CMachine
 internal import Glibc
 internal import Machine
 
@@ -15,6 +15,8 @@ final class OpenFile: @unchecked Sendable {
     /// Which file it is, whatever its name.
     let identity: FileIdentity
     let isDirectory: Bool
+    /// The latest change of its content, its names or its rights.
+    private let changed: timespec
 
     /// Why something is not served.
     enum Fault: Error {
@@ -32,7 +34,10 @@ final class OpenFile: @unchecked Sendable {
         var text = path.isEmpty ? Array(".".utf8) : path
         text.append(0)
         let descriptor = unsafe text.withUnsafeBytes {
-            unsafe spillway_open_beneath(directory, $0.assumingMemoryBound(to: CChar.self).baseAddress)
+            // A FIFO is refused below, and must not be waited for.
+            unsafe spillway_open_beneath(
+                directory, $0.assumingMemoryBound(to: CChar.self).baseAddress,
+                O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0, 1)
         }
         switch -descriptor {
         case ...0: break
@@ -58,6 +63,7 @@ final class OpenFile: @unchecked Sendable {
         }
         self.descriptor = descriptor
         isDirectory = kind == S_IFDIR
+        changed = status.st_ctim
         length = UInt64(status.st_size)
         modified = UInt64(max(0, status.st_mtim.tv_sec)) * 1_000_000_000 + UInt64(status.st_mtim.tv_nsec)
         identity = FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
@@ -69,6 +75,21 @@ final class OpenFile: @unchecked Sendable {
     var lengthNow: UInt64 {
         var status = stat()
         return unsafe fstat(descriptor, &status) == 0 ? UInt64(status.st_size) : 0
+    }
+
+    /// Whether nothing was done to the file since it was opened: neither written, nor renamed, replaced or removed.
+    var isUnchanged: Bool {
+        var status = stat()
+        return unsafe fstat(descriptor, &status) == 0 && status.st_nlink > 0
+            && status.st_ctim.tv_nsec == changed.tv_nsec && status.st_ctim.tv_sec == changed.tv_sec
+            && UInt64(status.st_size) == length
+    }
+
+    /// Whether the latest change is so long ago that one made after the opening has another time. Kernels before 6.13 note
+    /// times by their ticks, of 10 ms at most.
+    var isSettled: Bool {
+        let changed = UInt64(max(0, changed.tv_sec)) * 1_000_000_000 + UInt64(changed.tv_nsec)
+        return changed < Clock.realtime() &- 40_000_000
     }
 
     /// Whether the file has a name in any directory.

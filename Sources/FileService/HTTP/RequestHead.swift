@@ -67,6 +67,16 @@ internal import CLLHTTP
     /// Whether the field is there.
     func has(_ field: Field) -> Bool { places[field.rawValue] != -1 }
 
+    /// Whether there is any field that has a say in how a file is answered.
+    var hasConditions: Bool {
+        let fields: [9 of Field] = [
+            .range, .authorization, .ifRange, .ifMatch, .ifNoneMatch, .ifModifiedSince, .ifUnmodifiedSince,
+            .acceptEncoding, .expect,
+        ]
+        for place in fields.indices where has(fields[place]) { return true }
+        return false
+    }
+
     /// The value of a field that is there once. Of a repeated one nothing is believed.
     func text(_ field: Field) -> String? {
         let place = places[field.rawValue]

@@ -89,6 +89,7 @@ extension ServeLoop {
             if now >= connection.deadline { expire(connection) }
         }
         release()
+        recent.forget(now: now)
         return drain()
     }
 

@@ -14,6 +14,7 @@ extension ServeLoop {
         guard head.isGet || head.isHead else {
             return fail(connection, .methodNotAllowed, extra: "Allow: GET, HEAD, OPTIONS\r\n")
         }
+        if isPlain(connection), replyAgain(connection) { return }
         let target: RequestTarget
         do throws(RequestTarget.Fault) {
             target = try unsafe RequestTarget(head.target)
@@ -23,8 +24,7 @@ extension ServeLoop {
         guard isAllowed(target, connection) else { return }
         if let time = target.value("link") { return sendLink(connection, target, time) }
         do throws(OpenFile.Fault) {
-            let file = try OpenFile(target.path, below: shared.directory)
-            try send(file, target, connection)
+            try send(try open(target.path), target, connection)
         } catch {
             switch error {
             case .notFound: fail(connection, .notFound)
@@ -33,6 +33,32 @@ extension ServeLoop {
             case .failed: fail(connection, .internalError)
             }
         }
+    }
+
+    /// Whether nothing about the request but its target decides about the response to it.
+    private func isPlain(_ connection: Connection) -> Bool {
+        head.isGet && head.version == 11 && connection.keepsAlive && shared.signer == nil && !head.hasConditions
+    }
+
+    /// Sends a response that was made for another request a moment ago; false if there is none.
+    private func replyAgain(_ connection: Connection) -> Bool {
+        let target = unsafe [UInt8](head.target)
+        guard let reply = recent.reply(target, second: date.second, now: now) else { return false }
+        connection.status = Status.ok.rawValue
+        connection.sentBytes = 0
+        connection.output = reply
+        connection.outputSent = 0
+        connection.phase = .sending
+        connection.deadline = now &+ shared.options.sendTimeout
+        shared.counters.add(.copiedBytes, UInt64(reply.count))
+        return true
+    }
+
+    private func open(_ path: [UInt8]) throws(OpenFile.Fault) -> OpenFile {
+        if let file = recent.file(path, now: now) { return file }
+        let file = try OpenFile(path, below: shared.directory)
+        recent.note(path, file, now: now)
+        return file
     }
 
     private func isAllowed(_ target: RequestTarget, _ connection: Connection) -> Bool {
@@ -174,6 +200,10 @@ extension ServeLoop {
             {
                 unsafe connection.output.append(contentsOf: UnsafeRawBufferPointer(start: scratch, count: count))
                 shared.counters.add(.copiedBytes, UInt64(count))
+                if isPlain(connection) {
+                    let target = unsafe [UInt8](head.target)
+                    recent.note(reply: connection.output, target, file, second: date.second, now: now)
+                }
                 return
             }
         }

@@ -29,6 +29,7 @@ internal import Synchronization
     var nextTicket: UInt64 = 1
     /// Connections by the watches of the files they follow.
     var followers: [Int32: [Connection]] = [:]
+    var recent = RecentFiles()
     var head = RequestHead()
     let scratch = UnsafeMutableRawPointer.allocate(byteCount: 64 << 10, alignment: 4096)
     /// The date as it is sent, and its second.

@@ -1,0 +1,137 @@
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("SIGHUP reads the configuration again")
+struct ReloadTests {
+    /// A run over a paced file, configured by a file that the test rewrites.
+    private func withRun(
+        _ first: [String],
+        _ body: (_ relay: RunningRelay, _ write: ([String]) throws -> Void, _ all: [Packet]) throws -> Void
+    ) throws {
+        let packets = numberedPackets(0..<12_000)
+        try withTemporaryDirectory { folder in
+            try writeFile("\(folder)/in", captureFile(packets))
+            func write(_ lines: [String]) throws {
+                try writeFile("\(folder)/config.new", Array((lines.joined(separator: "\n") + "\n").utf8))
+                guard unsafe rename("\(folder)/config.new", "\(folder)/config") == 0 else { throw Unexpected("rename") }
+            }
+            try write(first)
+            let relay = try RunningRelay([
+                "-r", "\(folder)/in", "--pace", "8Kpps", "--memory", "64M", "--config", "\(folder)/config",
+            ])
+            try body(relay, write, packets)
+        }
+    }
+
+    private func to(_ collector: ReferenceCollector, _ name: String, _ more: String = "") -> String {
+        "  - \"127.0.0.1:\(collector.port),name=\(name),ack=required\(more)\""
+    }
+
+    private func packets(of collector: ReferenceCollector) -> [Packet] { collector.state.packets.map(Packet.init) }
+
+    @Test("A destination comes, one goes, one moves; the one that stays misses nothing, and the account is right")
+    func destinations() throws {
+        let collectors = try (0..<4).map { _ in try ReferenceCollector() }
+        defer { for collector in collectors { collector.stop() } }
+        try withRun(["to:", to(collectors[0], "stays"), to(collectors[1], "goes")]) { relay, write, all in
+            try waitUntil("batches") { collectors[1].state.batches.count > 5 }
+            try write(["to:", to(collectors[0], "stays"), to(collectors[2], "comes", ",backlog=all")])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("comes: added")
+            try relay.waitFor("goes: removed")
+            try waitUntil("batches") { collectors[2].state.batches.count > 5 }
+            try write([
+                "ack-window: 1M", "memory: 96M", "to:", to(collectors[3], "stays"),
+                to(collectors[2], "comes", ",backlog=all"),
+            ])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("stays: now at")
+            // The command line wins over the file: memory has not changed.
+            let result = try relay.finish()
+            result.expect(exits: 0)
+            #expect(!result.command.errorText.contains("only from the next start"))
+            // The collector at the new address knows nothing of what the one at the old address has.
+            // It may be sent what the other one had not acknowledged yet.
+            #expect(Set(packets(of: collectors[0]) + packets(of: collectors[3])) == Set(all))
+            let stays = try #require(result.report).destination("stays")
+            #expect(try stays.count("delivered") == UInt64(all.count))
+            let (late, early) = (Set(packets(of: collectors[2])), Set(packets(of: collectors[1])))
+            #expect(late.isSubset(of: Set(all)) && early.isSubset(of: Set(all)) && early.count < all.count)
+            // What came after it was added is there to the last packet.
+            let first = try #require(late.map(number).min())
+            #expect(Set(late.map(number)) == Set(first..<all.count))
+            #expect(collectors.allSatisfy { $0.state.violations == [] })
+            try expectLedger(result, guests: ["comes", "goes"])
+            let report = try #require(result.report)
+            let comes = try report.destination("comes")
+            #expect(try comes.count("delivered") == UInt64(late.count))
+            #expect(try comes.count("carried_in") + comes.count("assigned") == UInt64(late.count))
+            let goes = try report.destination("goes")
+            #expect(try goes.count("assigned") - goes.count("delivered") == goes.dropped["removed"])
+        }
+    }
+
+    @Test("A configuration that is wrong is refused by name, and everything stays; what cannot change is named")
+    func refused() throws {
+        let collectors = try (0..<2).map { _ in try ReferenceCollector() }
+        defer { for collector in collectors { collector.stop() } }
+        let first = ["to:", to(collectors[0], "one")]
+        try withRun(first) { relay, write, all in
+            try waitUntil("batches") { collectors[0].state.batches.count > 2 }
+            try write(["to:", to(collectors[1], "other"), "ack-windw: 3"])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("ack-windw: no such option")
+            try write(["to:", "  - \"127.0.0.1:\(collectors[0].port),name=one,ack=none\""])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("of a destination that is there only")
+            try write(["name: somebody", "batch-size: 4K"] + first)
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("only from the next start on: --name, --batch-size")
+            try write(first)
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("nothing has changed")
+            let result = try relay.finish()
+            result.expect(exits: 0)
+            expectSame(packets(of: collectors[0]), all)
+            #expect(collectors[1].state.connections == 0)
+        }
+    }
+
+    @Test(
+        "Where destinations share: one joins and gets its part, one leaves and the others get what it was owed",
+        arguments: ["round-robin", "flow"])
+    func sharing(how: String) throws {
+        let collectors = try (0..<3).map { _ in try ReferenceCollector() }
+        defer { for collector in collectors { collector.stop() } }
+        let start = ["distribute: \(how)", "reassign-after: 0", "to:"]
+        // Nobody listens at the first address: all its share waits, until it is taken out.
+        let absent = "  - \"127.0.0.1:1,name=absent,ack=required,share=8\""
+        try withRun(start + [absent, to(collectors[0], "a"), to(collectors[1], "b")]) { relay, write, all in
+            try relay.waitFor("a: acknowledges")
+            try write(start + [to(collectors[0], "a"), to(collectors[1], "b"), to(collectors[2], "c", ",share=4")])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("absent: removed")
+            let result = try relay.finish()
+            result.expect(exits: 0)
+            expectSame(collectors.flatMap(packets), all)
+            #expect(collectors.allSatisfy { $0.state.violations == [] })
+            if how == "round-robin" { #expect(collectors[2].state.batches.count > collectors[0].state.batches.count) }
+            let report = try #require(result.report)
+            #expect(try report.destination("absent").losses.isEmpty)
+            try expectLedger(result, shared: true)
+        }
+    }
+
+    @Test("Without a configuration SIGHUP changes nothing and says so")
+    func nothing() throws {
+        try withTemporaryDirectory { folder in
+            try writeFile("\(folder)/in", captureFile(numberedPackets(0..<2000)))
+            let relay = try RunningRelay(["-r", "\(folder)/in", "--pace", "4Kpps", "--to", "null"])
+            try relay.waitFor("segments lie on")
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("no --config to read again")
+            try relay.finish().expect(exits: 0)
+        }
+    }
+}
