@@ -55,7 +55,8 @@ struct CacheSide: Sendable {
         unsafe source.initialize(
             to: DiskSource(
                 catalogue, claimant: claimant, tools: tools, connection: connection, newestFirst: newestFirst,
-                setup.replay))
+                setup.replay,
+                rate: setup.replayRate))
         return unsafe source
     }
 }

@@ -43,7 +43,7 @@ extension Destination {
         if !gone.isEmpty { appendGone(stream) }
         var bytes = 0
         // Some places are kept for what a batch may need described first.
-        while pieces.end < PieceQueue.capacity - 4, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
+        while pieces.end < PieceQueue.capacity - 6, bytes < stream.limits.scratchBytes, inFlight.room > pieces.end,
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }

@@ -106,7 +106,7 @@ enum LinkState: UInt8 {
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
         let plainDeliveries = try PlainDeliveries(remembers: listens)
-        unsafe (self.disk, ownDisk) = (disk, disk)
+        unsafe self.disk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }

@@ -11,9 +11,12 @@ struct DiskSource {
     /// Nothing is replayed in this run, but for what its end has put on disk.
     private let isOff: Bool
     private let isEager: Bool
-    private let newestFirst: Bool
+    var newestFirst: Bool
     /// At the end of a run: what arrived before this stays for the next one. 0 until then.
     var floor: UInt64 = 0
+    /// Bytes per second at most, 0 for no limit, and when the next batch may be sent (monotonic).
+    private let rate: UInt64
+    private var nextAt: UInt64 = 0
     /// A file that could not be read.
     var failedFile: UInt32 = .max
     /// Tells the loop whose result a helper's is.
@@ -34,8 +37,9 @@ struct DiskSource {
 
     init(
         _ catalogue: Catalogue, claimant: Int, tools: SendingTools, connection: Int, newestFirst: Bool,
-        _ policy: ReplayPolicy
+        _ policy: ReplayPolicy, rate: UInt64
     ) {
+        self.rate = rate
         if case .off = policy { isOff = newestFirst } else { isOff = false }
         if case .eager = policy { isEager = true } else { isEager = false }
         self.newestFirst = newestFirst
@@ -83,7 +87,12 @@ struct DiskSource {
     @_noLocks mutating func begin(_ next: DiskPlace, now: UInt64) -> Bool {
         let batch = catalogue.batch(next)
         let descriptor = catalogue[file: next.file].descriptor
-        guard descriptor >= 0, bringIn(batch, descriptor, now: now) else { return false }
+        guard descriptor >= 0, now >= nextAt, bringIn(batch, descriptor, now: now) else { return false }
+        if rate > 0 {
+            // What was not used does not add up to more than a moment's worth.
+            let earliest = now > 10_000_000 ? now &- 10_000_000 : 0
+            nextAt = max(nextAt, earliest) &+ UInt64(batch.bytes) &* 1_000_000_000 / rate
+        }
         catalogue.take(claimant, next)
         (place, self.batch) = (next, batch)
         transfer = FileTransfer(

@@ -54,11 +54,35 @@ extension Egress {
     private mutating func tendFile(_ place: UInt32, _ cache: CacheSide, _ line: UnsafeMutablePointer<SpillLine>) {
         let file = cache.catalogue[file: place]
         switch file.state {
-        case .closed where !cache.catalogue.isOwed(place): discard(place, cache)
+        case .closed where isPast(file, cache):
+            loseClaims(place, cache, reason: .expired)
+            discard(place, cache)
+        case .closed where !cache.catalogue.isOwed(place) && !isKept(file, cache): discard(place, cache)
         case .open where file.batches > 0 && !cache.catalogue.isOwed(place) && stream.inputEnded:
             unsafe line.pointee.closeFile(number: file.number)
         case .leaving: discard(place, cache)
         case .vacant, .open, .closed: break
+        }
+    }
+
+    /// Whether all of a file came longer ago than anything may be in the cache.
+    private func isPast(_ file: CatalogueFile, _ cache: CacheSide) -> Bool {
+        guard let age = cache.setup.age else { return false }
+        return file.lastArrival &+ age < Clock.monotonic() &+ utcOffset
+    }
+
+    /// Whether a file that nobody is owed is kept all the same.
+    private func isKept(_ file: CatalogueFile, _ cache: CacheSide) -> Bool {
+        switch cache.setup.keep {
+        case nil: return false
+        case .time(let time): return file.lastArrival &+ time >= Clock.monotonic() &+ utcOffset
+        case .bytes(let bytes):
+            var newer: UInt64 = 0
+            for place in 0..<UInt32(cache.catalogue.used) {
+                let other = cache.catalogue[file: place]
+                if other.state != .vacant, other.lastArrival > file.lastArrival { newer += other.bytes }
+            }
+            return newer + file.bytes <= bytes
         }
     }
 

@@ -34,7 +34,9 @@ extension Egress {
     }
 
     private mutating func add(_ plan: DestinationPlan, now: UInt64) {
-        let spare = (0..<connectionCount).first { unsafe connections[$0].isSpare }
+        let spare = (0..<connectionCount).first {
+            unsafe connections[$0].isSpare && (plan.spills || connections[$0].disk == nil)
+        }
         // Whoever asks has counted the places.
         guard let place = spare, setup.plans.count < setup.counters.count else { return }
         setup.plans.append(plan)
@@ -43,6 +45,7 @@ extension Egress {
         unsafe destination.pointee.assume(number, plan, setup.counters[number], now: now)
         let slot = unsafe destination.pointee.slot
         unsafe index.join(slot, holds: destination.pointee.holds)
+        joinCache(place, plan)
         if setup.shares.count > 0 {
             giveLanes(place)
         } else if plan.takesBacklog {
@@ -79,6 +82,7 @@ extension Egress {
         remembered.append(unsafe destination.pointee.outcome)
         unsafe destination.pointee.takeBack(&index, resends: false, orphans: .droppedRemoved)
         closeSocket(place)
+        leaveCache(place)
         if setup.shares.count > 0 { bequeath(place) }
         let slot = unsafe destination.pointee.slot
         var lost = giveUpUnsent(slot)

@@ -41,12 +41,17 @@ extension Egress {
     private func carryIn(_ file: EarlierFile, _ place: UInt32, _ claimant: Int, _ cache: CacheSide) {
         let name = care.names[claimant]
         var (bits, known, packets): ([UInt64], UInt32, UInt64) = ([], 0, file.summary.packets)
+        let isNew = !cache.setup.known.names.contains(name)
+        let wantsAll = setup.plans[unsafe connections[care.connections[claimant]].plan].takesBacklog
         if let owed = file.owed {
-            guard let mine = owed.destinations.first(where: { $0.name == name }) else { return }
-            (bits, known) = (mine.bits, owed.batches)
-            packets = mine.packets + (file.summary.packets - min(owed.packets, file.summary.packets))
-        } else if !cache.setup.known.names.contains(name) {
-            // A destination that was not there before begins now.
+            if let mine = owed.destinations.first(where: { $0.name == name }) {
+                (bits, known) = (mine.bits, owed.batches)
+                packets = mine.packets + (file.summary.packets - min(owed.packets, file.summary.packets))
+            } else if !isNew || !wantsAll {
+                return
+            }
+        } else if isNew, !wantsAll {
+            // A destination that was not there before begins now, unless it asks for all.
             return
         }
         cache.catalogue.oweMany(claimant, place, bits: bits, known: known, packets: packets)
@@ -59,7 +64,11 @@ extension Egress {
     /// Asks for what destinations wait for, and takes what has come.
     mutating func recallMaps(_ cache: CacheSide) {
         for claimant in care.names.indices {
-            guard let place = cache.catalogue.wanted(claimant), care.recalled.insert(place).inserted else { continue }
+            let isNewestFirst = unsafe connections[care.connections[claimant]].newestFirst
+            let next =
+                cache.catalogue.wanted(claimant)
+                ?? cache.catalogue.following(claimant, newestFirst: isNewestFirst)
+            guard let place = next, care.recalled.insert(place).inserted else { continue }
             let file = cache.catalogue[file: place]
             cache.recall.post(
                 CacheRecall.Request(place: place, name: file.name, end: file.end, isChecked: file.isUnchecked))
@@ -177,5 +186,25 @@ extension Egress {
             unsafe destination.pointee.countDelivered(
                 batch.packets, bytes: Int(batch.bytes), arrival: batch.arrival, utc: utc)
         }
+    }
+
+    // ---- destinations that come and go -------------------------------------------------------------------------------
+
+    /// A destination takes the place of one that has left.
+    mutating func joinCache(_ place: Int, _ plan: DestinationPlan) {
+        guard let disk = unsafe connections[place].disk, let claimant = care.connections.firstIndex(of: place) else {
+            return
+        }
+        unsafe disk.pointee.newestFirst = plan.newestFirst
+        (care.names[claimant], care.had[claimant]) = (plan.name, BatchSet())
+    }
+
+    /// A destination leaves for good: its claims are released.
+    mutating func leaveCache(_ place: Int) {
+        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
+        for file in 0..<UInt32(cache.catalogue.used) {
+            unsafe connections[place].counters.add(.droppedRemoved, cache.catalogue.release(claimant, file))
+        }
+        unsafe connections[place].counters.set(.onDisk, 0)
     }
 }

@@ -118,7 +118,11 @@ extension Egress {
         let pending = (0..<connectionCount).filter {
             unsafe connections[$0].isPending(index) || connections[$0].isUntried && !isLate
         }
-        if pending.isEmpty, filesDone { return true }
+        if pending.isEmpty, filesDone {
+            // What is to be kept is written before the end.
+            if keepSlot >= 0 { spillAll() }
+            return keepSlot < 0 || isSwept
+        }
         if setup.isFileInput {
             // Each destination has its own patience: as long as it makes progress.
             let late = pending.allSatisfy { unsafe now &- connections[$0].lastProgress >= drainTimeout }

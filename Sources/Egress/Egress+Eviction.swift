@@ -7,6 +7,7 @@ extension Egress {
     /// Empties a segment: what was not sent is lost, counted by reason; what is in a socket stays on its way; a batch
     /// half written moves to the connection's own buffer.
     @_noLocks mutating func evict(_ segment: UInt32, held reason: Counter) {
+        if keepSlot >= 0 { index.evict(keepSlot, from: segment) { _, _ in } }
         var place = 0
         while place < connectionCount {
             let destination = unsafe connections + place

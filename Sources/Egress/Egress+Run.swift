@@ -54,6 +54,10 @@ extension Egress {
             unsafe connections[place].state = .waiting
             unsafe connections[place].lastProgress = now
         }
+        if keepSlot >= 0 {
+            index.join(keepSlot, holds: true)
+            index.allowSpill(keepSlot)
+        }
         takeInEarlier()
         assignLanes()
         for place in 0..<fileCount {

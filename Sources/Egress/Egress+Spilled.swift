@@ -23,6 +23,7 @@ extension Egress {
             case .failed:
                 unsafe line.pointee.failure = result.failure
                 unsafe line.pointee.mayFree = true
+                dropKept(result.first, count: result.count)
                 unsafe line.pointee.nextTry = now &+ 1_000_000_000
             case .closed:
                 if let place = catalogue.openFile(number: result.number) { catalogue.close(place) }
@@ -64,9 +65,19 @@ extension Egress {
         }
     }
 
+    /// What cannot be written is not kept: keeping is not owing.
+    @_noLocks private mutating func dropKept(_ first: BatchReference, count: UInt32) {
+        var reference = first
+        while keepSlot >= 0, reference.ordinal < first.ordinal + count {
+            if index.isUnsent(keepSlot, reference) { index.drop(keepSlot, reference) }
+            reference.ordinal += 1
+        }
+    }
+
     @_noLocks private mutating func moveOut(
         _ reference: BatchReference, to target: DiskPlace, packets: UInt32, _ catalogue: Catalogue
     ) {
+        if keepSlot >= 0, index.isUnsent(keepSlot, reference) { index.drop(keepSlot, reference) }
         var place = 0
         while place < connectionCount {
             let destination = unsafe connections + place

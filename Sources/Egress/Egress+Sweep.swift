@@ -40,6 +40,8 @@ extension Egress {
         guard let line = unsafe spill else { return false }
         if unsafe line.pointee.sweepsAll { return true }
         guard hasRoomOnDisk else { return false }
+        // What is to be kept is written as soon as it can be.
+        if keepSlot >= 0 { return true }
         let used = unsafe index.usedSegments - line.pointee.underWay
         if unsafe used > line.pointee.highMark { unsafe line.pointee.isSweeping = true }
         if unsafe used <= line.pointee.lowMark { unsafe line.pointee.isSweeping = false }

@@ -54,6 +54,8 @@ internal import Transfer
     /// The way to disk, and bytes the cache may have.
     let spill: UnsafeMutablePointer<SpillLine>?
     let spillBytes: UInt64
+    /// The slot that stands for what the cache keeps; negative if it keeps nothing.
+    let keepSlot: Int
     let cache: CacheSide?
     var care: CacheCare
     /// What greetings have said, by connection.
@@ -69,7 +71,7 @@ internal import Transfer
         _ setup: EgressSetup, freeRings rings: (Int, consuming RingConsumer<UInt32>) -> Void
     ) throws(SystemError) {
         let writers = setup.writers
-        let slots = EgressSetup.slotCount(setup.plans, setup.limits)
+        let slots = EgressSetup.slotCount(setup.plans, setup.limits, keeps: setup.spill?.keep != nil)
         let index = try BatchIndex(pool: setup.pool, slots: max(slots, 1), workers: writers)
         let count = EgressSetup.connectionCount(setup.plans, setup.limits)
         let connections = UnsafeMutablePointer<Destination>.allocate(capacity: max(count, 1))
@@ -126,6 +128,7 @@ internal import Transfer
         self.setup = setup
         unsafe (spill, self.cache) = (cache?.line, cache)
         spillBytes = setup.spill?.bytes ?? 0
+        keepSlot = setup.spill?.keep == nil ? -1 : slots - 1
         care = CacheCare(run: setup.run)
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)

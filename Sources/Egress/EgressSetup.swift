@@ -118,8 +118,11 @@ public struct EgressSetup: Sendable {
     }
 
     /// Slots of the batch index that these plans need.
-    public static func slotCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
-        connectionCount(plans, limits) + plans.count { if case .file = $0.outlet { true } else { false } }
+    ///
+    /// - Parameter keeps: whether the cache takes everything, which needs one, too.
+    public static func slotCount(_ plans: [DestinationPlan], _ limits: EgressLimits, keeps: Bool) -> Int {
+        (keeps ? 1 : 0) + connectionCount(plans, limits)
+            + plans.count { if case .file = $0.outlet { true } else { false } }
     }
 
     /// Memory of all connections, for the budget.

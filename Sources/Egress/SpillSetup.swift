@@ -36,6 +36,21 @@ public struct SpillSetup: Sendable {
     public var replay = ReplayPolicy.idle
     /// What survives a loss of power.
     public var sync = SyncPolicy.interval
+    /// Bytes per second sent from disk to each destination; 0 for no limit.
+    public var replayRate: UInt64 = 0
+    /// Nanoseconds after which what is on disk is let go of; nil for never.
+    public var age: UInt64?
+    /// What is kept though nobody is owed it; nil for nothing.
+    public var keep: Keep?
+
+    /// What is kept though nobody is owed it.
+    public enum Keep: Sendable {
+        /// What arrived within so many nanoseconds.
+        case time(UInt64)
+        /// So many bytes of the newest.
+        case bytes(UInt64)
+    }
+
     /// What earlier lives have left.
     public var earlier: [EarlierFile] = []
     /// Destinations of earlier lives, to whom is owed what nothing is written down about.

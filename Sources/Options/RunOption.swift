@@ -31,7 +31,9 @@ public enum RunOption: String, CommandOption {
     case spillSize = "spill-size"
     case spillFileSize = "spill-file-size"
     case memoryAge = "memory-age"
-    case sync, replay
+    case spillAge = "spill-age"
+    case keep, sync, replay
+    case replayRate = "replay-rate"
     case drainTimeout = "drain-timeout"
     case serve, metrics, report
 

@@ -81,6 +81,14 @@ public struct RunOptions: Sendable {
         case off
     }
 
+    /// What is kept in the cache though nobody is owed it.
+    public enum Keep: Sendable, Equatable {
+        case off
+        /// Nanoseconds.
+        case time(UInt64)
+        case bytes(Int)
+    }
+
     /// What survives a loss of power.
     public enum Sync: String, Sendable, CaseIterable {
         case none
@@ -191,6 +199,12 @@ public struct RunOptions: Sendable {
     public var sync: Sync?
     /// When what is on disk is sent.
     public var replay: Replay?
+    /// Nanoseconds after which what is on disk is let go of.
+    public var spillAge: UInt64?
+    /// Bytes per second at which it is sent.
+    public var replayRate: Int?
+    /// What is kept of what is delivered.
+    public var keep: Keep?
     /// Nanoseconds the end of a run waits for destinations that make no progress.
     public var drainTimeout: UInt64?
     /// A directory that is served beside the run.
@@ -246,6 +260,9 @@ public struct RunOptions: Sendable {
         memoryAge = try settings.time(.memoryAge, least: 1)
         sync = try settings.choice(.sync)
         replay = try settings.choice(.replay)
+        replayRate = try settings.size(.replayRate, 1 << 10...Int.max)
+        spillAge = try settings.time(.spillAge, least: 1)
+        keep = try settings.keep()
         drainTimeout = try settings.time(.drainTimeout, least: 0)
         serve = try settings.serving()
         metrics = try settings.address(.metrics)
@@ -314,7 +331,10 @@ public struct RunOptions: Sendable {
     /// What is said of a cache that there is not.
     private func checkSpill(_ settings: Settings) throws(OptionError) {
         guard spill == nil else { return }
-        for option in [RunOption.admit, .admitBy, .admitMatch, .spillSize, .spillFileSize, .memoryAge, .sync, .replay] {
+        for option in [
+            RunOption.admit, .admitBy, .admitMatch, .spillSize, .spillFileSize, .spillAge, .memoryAge, .keep, .sync,
+            .replay, .replayRate,
+        ] {
             guard let setting = settings.last(option), setting.origin == .commandLine else { continue }
             throw OptionError("\(setting.quotation): there is no cache; give --spill DIR, or leave it out")
         }

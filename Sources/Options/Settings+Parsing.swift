@@ -24,6 +24,16 @@ extension LayeredSettings {
         }
     }
 
+    /// How long, or how much, is kept.
+    func keep() throws(OptionError) -> RunOptions.Keep? where Option == RunOption {
+        try value(.keep, "off, a time such as 12h (us, ms, s, m, h, d), or a size such as 50G (K, M, G, T)") {
+            (text) -> RunOptions.Keep? in
+            if text == "off" { return .off }
+            if let time = Values.time(text), time > 0 { return .time(time) }
+            return Values.size(text).flatMap { $0 > 0 ? .bytes($0) : nil }
+        }
+    }
+
     func count(_ option: Option, _ range: ClosedRange<UInt64>) throws(OptionError) -> UInt64? {
         try value(option, "a whole number from \(range.lowerBound) to \(range.upperBound)") { text in
             Values.count(text).flatMap { range.contains($0) ? $0 : nil }

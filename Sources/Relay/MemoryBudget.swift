@@ -41,7 +41,7 @@ struct MemoryBudget {
     ) throws(RelayError) {
         // Each open batch of a worker has a writer with segments of its own.
         let writers = lanes.count * openBatches
-        let slots = max(EgressSetup.slotCount(plans, limits), 1)
+        let slots = max(EgressSetup.slotCount(plans, limits, keeps: options.spill?.keep != nil), 1)
         guard slots <= BatchIndex.maximumSlots else {
             throw RelayError(
                 .usage,
@@ -55,10 +55,7 @@ struct MemoryBudget {
                         bytes: EgressSetup.byteCount(plans, limits),
                         reason: "buffers of all connections, the readers' places included"),
                     Term(
-                        bytes: options.spill == nil
-                            ? 0
-                            : SpillSetup.byteCount(
-                                plans, spare: limits.spareConnections),
+                        bytes: options.spill == nil ? 0 : SpillSetup.byteCount(plans),
                         reason: "catalogue of the spill cache"),
                     Term(
                         bytes: BatchIndex.fixedBytes(slots: slots, workers: writers),

@@ -132,6 +132,14 @@ public struct RelayOptions: Sendable, Equatable {
     /// What of the cache survives a loss of power.
     public enum Sync: String, Sendable, CaseIterable { case none, interval, batch }
 
+    /// What is kept in the cache though nobody is owed it.
+    public enum Keep: Sendable, Equatable {
+        /// What arrived within so many nanoseconds.
+        case time(UInt64)
+        /// So many bytes of the newest.
+        case bytes(Int)
+    }
+
     /// The spill cache.
     public struct Spill: Sendable, Equatable {
         /// Where it is.
@@ -144,6 +152,12 @@ public struct RelayOptions: Sendable, Equatable {
         public var sync = Sync.interval
         /// When it is sent.
         public var replay = Replay.idle
+        /// Bytes per second at which it is sent to each destination; 0 for no limit.
+        public var replayRate = 0
+        /// Nanoseconds after which it is let go of, owed or not; nil for never.
+        public var age: UInt64?
+        /// Whether everything is written, and how long or how much of it is kept though nobody is owed it.
+        public var keep: Keep?
 
         /// A cache in a directory.
         public init(directory: String) { self.directory = directory }

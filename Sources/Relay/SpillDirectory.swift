@@ -23,6 +23,12 @@ final class SpillDirectory: Sendable {
         (setup.bytes, setup.files.fileBytes) = (UInt64(options.bytes), UInt64(options.fileBytes))
         setup.files.syncsWrites = options.sync == .batch
         setup.memoryAge = options.memoryAge
+        (setup.replayRate, setup.age) = (UInt64(options.replayRate), options.age)
+        switch options.keep {
+        case .time(let time): setup.keep = .time(time)
+        case .bytes(let bytes): setup.keep = .bytes(UInt64(bytes))
+        case nil: break
+        }
         switch options.replay {
         case .idle: setup.replay = .idle
         case .eager: setup.replay = .eager

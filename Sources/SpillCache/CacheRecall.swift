@@ -85,12 +85,18 @@ public final class CacheRecall: Sendable {
     private func answer(_ request: Request) -> Answer {
         var answer = Answer(request: request, descriptor: -1)
         do throws(SystemError) {
-            let name = directory.contains(request.name.sealed) ? request.name.sealed : request.name.open
-            answer.descriptor = directory.openForReading(name)
+            // It may be sealed, and so get its other name, at any moment.
+            var name = request.name.sealed
+            for candidate in [request.name.sealed, request.name.open, request.name.sealed] {
+                name = candidate
+                answer.descriptor = directory.openForReading(name)
+                if answer.descriptor != -ENOENT { break }
+            }
             if answer.descriptor < 0 {
                 throw SystemError("open", "\(directory.path)/\(name)", code: -answer.descriptor)
             }
             if request.isChecked {
+                // Only a file of an earlier life is checked, and its name does not change any more.
                 let report = try CacheScan.run(name, in: directory, limit: request.end) {
                     batch, _ throws(SystemError) in
                     answer.batches.append(DiskBatch(batch.check.trailer, at: batch.offset))

@@ -109,7 +109,7 @@ extension Catalogue {
             newestFirst && best != .max ? Int32(bitPattern: files[Int(best)].batches) - 1 : 0
     }
 
-    @_noLocks private func isBefore(_ one: UInt32, _ other: UInt32, newestFirst: Bool) -> Bool {
+    @_noLocks func isBefore(_ one: UInt32, _ other: UInt32, newestFirst: Bool) -> Bool {
         let (left, right) = unsafe (files[Int(one)], files[Int(other)])
         return newestFirst ? left.lastArrival > right.lastArrival : left.firstArrival < right.firstArrival
     }

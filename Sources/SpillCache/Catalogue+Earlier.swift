@@ -70,6 +70,19 @@ extension Catalogue {
         return nil
     }
 
+    /// The file that a destination will be sent from when it is through with the present one, if that has no map yet and
+    /// there is a map to spare.
+    public func following(_ claimant: Int, newestFirst: Bool) -> UInt32? {
+        let present = unsafe claimants[claimant].file
+        guard present != .max, (0..<mapCount).contains(where: { unsafe maps[$0].file == .max }) else { return nil }
+        var best: UInt32?
+        for place in 0..<UInt32(used) where place != present {
+            guard unsafe claim(claimant, place).pointee.unsent > 0 else { continue }
+            if best == nil || isBefore(place, best!, newestFirst: newestFirst) { best = place }
+        }
+        return best.flatMap { unsafe files[Int($0)].map < 0 ? $0 : nil }
+    }
+
     /// Gives a closed file a map with these batches, in the order of the file; false if all maps are taken.
     public func install(_ batches: [DiskBatch], at place: UInt32, descriptor: Int32) -> Bool {
         let map = freeMap(for: place)

@@ -40,6 +40,7 @@ extension Catalogue {
         let ordinal = unsafe file.pointee.batches
         precondition(ordinal < 4096, "a file with no more batches than its bits can name")
         unsafe file.pointee.batches += 1
+        unsafe file.pointee.isDirty = true
         unsafe file.pointee.packets += UInt64(batch.packets)
         unsafe file.pointee.firstArrival = min(file.pointee.firstArrival, batch.arrival)
         unsafe file.pointee.lastArrival = max(file.pointee.lastArrival, batch.arrival)

@@ -19,6 +19,7 @@ extension Run {
             .batchPackets: memory.batchPackets,
             .spill: cache.spill, .spillSize: cache.spillSize, .spillFileSize: cache.spillFileSize,
             .memoryAge: cache.memoryAge, .sync: cache.sync, .replay: cache.replay,
+            .spillAge: cache.spillAge, .replayRate: cache.replayRate, .keep: cache.keep,
             .reassemble: fragments.reassemble, .overlap: fragments.overlap,
             .fragmentTimeout: fragments.fragmentTimeout, .fragmentMemory: fragments.fragmentMemory,
             .captureCPUs: placement.captureCPUs, .workerCPUs: placement.workerCPUs,
@@ -89,6 +90,13 @@ extension RelayOptions {
         cache.memoryAge = options.memoryAge ?? cache.memoryAge
         cache.sync = options.sync.map(Sync.init) ?? cache.sync
         cache.replay = options.replay.map(Replay.init) ?? cache.replay
+        cache.replayRate = options.replayRate ?? 0
+        cache.age = options.spillAge
+        switch options.keep {
+        case .time(let time): cache.keep = .time(time)
+        case .bytes(let bytes): cache.keep = .bytes(bytes)
+        case .off, nil: break
+        }
         spill = cache
     }
 

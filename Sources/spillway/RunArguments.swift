@@ -73,10 +73,10 @@ struct OutputArguments: ParsableArguments {
             """
             Send to this destination (several allowed): \
             HOST:PORT[,name=N][,wire=pcapng|pcap|pcap-ns][,order=newest-first|oldest-first][,ack=auto|required|none]\
-            [,share=S][,backlog=now|all], or null, which counts and discards. With pcap and pcap-ns the order is oldest-first unless given. \
-            ack=auto (default) lets a collector acknowledge that greets within 500 ms; required sends to no other. \
-            share=2 gets twice as much as share=1 (default), where destinations share. backlog=all: added to a run by \
-            SIGHUP, it also gets what the run still holds.
+            [,share=S][,backlog=now|all], or null, which counts and discards. With pcap and pcap-ns the order is \
+            oldest-first unless given. ack=auto (default) lets a collector acknowledge that greets within 500 ms; required \
+            sends to no other. share=2 gets twice as much as share=1 (default), where destinations share. backlog=all: \
+            one that was not there before also gets what the run still holds, and what is in the cache.
             """, valueName: "dest"))
     var to: [String] = []
 
@@ -205,6 +205,23 @@ struct CacheArguments: ParsableArguments {
         help: ArgumentHelp(
             "Seal a cache file at this size (default: 256M, at most an eighth of --spill-size).", valueName: "size"))
     var spillFileSize: String?
+
+    @Option(
+        name: .customLong("spill-age"),
+        help: ArgumentHelp("Let go of cache files whose packets came so long ago (default: never).", valueName: "time"))
+    var spillAge: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Write everything to the cache, and keep it for a time or up to a size, delivered or not (default: off).",
+            valueName: "time|size"))
+    var keep: String?
+
+    @Option(
+        name: .customLong("replay-rate"),
+        help: ArgumentHelp(
+            "Bytes per second sent from disk to each destination, at most (default: no limit).", valueName: "size"))
+    var replayRate: String?
 
     @Option(
         name: .customLong("memory-age"),

@@ -46,10 +46,9 @@ struct ExitCodeTests {
     }
 
     @Test(
-        "64: commands and options of later work do not exist",
+        "64: commands and values that do not exist, or lack something",
         arguments: [
-            ["mount"], ["serve"], ["replay"], ["inspect"], ["top"], ["doctor"],
-            ["run", "--keep", "1h"], ["run", "--admit", "auto"],
+            ["mount"], ["serve"], ["replay"], ["inspect"], ["top"],
             ["run", "-r", "a", "--to", "null", "--distribute", "hash"],
             ["run", "-r", "a", "--to", "null", "--reassemble", "maybe"],
             ["run", "-r", "a", "--to", "h:1,backlog=some"],
