@@ -24,8 +24,8 @@ struct Send: ParsableCommand {
             Examples:
               A file to two receivers:
                 spillway send disk.img --to 192.0.2.7:57013 --to 192.0.2.8:57013
-              A directory, at most 100 MiB/s in all and 40 MiB/s to each:
-                spillway send captures --to a:57013 --to b:57013 --rate 100M --peer-rate 40M
+              A directory, at most 100 MiB/s in all:
+                spillway send captures --to a:57013 --to b:57013 --rate 100M
               To receivers that have the token:
                 spillway send disk.img --to [2001:db8::7]:57013 --token-file token
 

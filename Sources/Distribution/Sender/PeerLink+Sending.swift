@@ -30,6 +30,8 @@ extension PeerLink {
                 return
             }
             if run == nil {
+                for message in orders { buffer.say(message) }
+                orders = []
                 announce()
                 speak()
                 if run == nil, buffer.waiting == 0 { return }

@@ -22,6 +22,9 @@ final class PeerLink: EventHandler {
     private var hello: Greeting.Hello?
     var buffer = MessageBuffer()
 
+    /// What is to be said as soon as no bytes of a file are under way: between the head of DATA and its bytes nothing may stand.
+    var orders: [Message] = []
+
     /// Files announced and not settled, by their numbers, which are in order.
     var deliveries: [UInt32: Delivery] = [:]
     var order: [UInt32] = []
@@ -55,7 +58,7 @@ final class PeerLink: EventHandler {
     /// Whether nothing more becomes of it.
     var isOver: Bool { stage == .done || stage == .failed }
     /// Whether it has everything there is so far, or never will.
-    var isSettled: Bool { isOver || (stage == .files && settled.count == loop.files.count) }
+    var isSettled: Bool { isOver || (stage == .files && run == nil && settled.count == loop.files.count) }
     /// Whether it can go on without waiting for anything.
     var isReady: Bool { stage == .files && !isBlocked && !isLoading && pausedUntil == 0 && run != nil }
 
@@ -273,7 +276,7 @@ final class PeerLink: EventHandler {
         relay = other
         hadRelay = true
         lastProgress = Clock.monotonic()
-        other.buffer.say(.forward(to: endpointText))
+        other.orders.append(.forward(to: endpointText))
         other.goOn()
     }
 
@@ -305,7 +308,7 @@ final class PeerLink: EventHandler {
         for number in order {
             guard let delivery = deliveries[number], delivery.file.announcement.kind == .file else { continue }
             delivery.forgetAnswer()
-            buffer.say(.file(delivery.file.announcement))
+            orders.append(.file(delivery.file.announcement))
         }
         goOn()
     }
@@ -345,6 +348,7 @@ final class PeerLink: EventHandler {
         run = nil
         for delivery in deliveries.values where delivery.descriptor >= 0 { delivery.file.release() }
         (deliveries, order, next, buffer) = ([:], [], 0, MessageBuffer())
+        orders = []
         (isBlocked, isLoading, pausedUntil) = (false, false, 0)
         relay = nil
         guard socket >= 0 else { return }
