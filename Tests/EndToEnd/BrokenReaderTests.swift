@@ -77,7 +77,7 @@ struct BrokenReaderTests {
             let (dead, alive) = (try Reader(.stalled, receiveBuffer: 32_768), try Reader())
             // A pool far smaller than the input, which is 4 MiB of packets.
             let result = try relay(
-                ["-r", path, "-r", path, "-r", path, "-r", path, "--memory", "16M", "--drain-timeout", "700ms"]
+                ["-r", path, "-r", path, "-r", path, "-r", path, "--memory", "17M", "--drain-timeout", "700ms"]
                     + ["--to", "\(dead.address),name=dead", "--to", "\(alive.address),name=alive"])
             result.expect(exits: 69, naming: ["dead"])
             let report = try expectLedger(result, captured: 4 * packets.count, encoded: 4 * packets.count)
@@ -127,7 +127,7 @@ struct BrokenReaderTests {
             let port = try freePort()
             let result = try relay(
                 (0..<8).flatMap { _ in ["-r", path] }
-                    + ["--memory", "16M", "--drain-timeout", "300ms", "--to", "127.0.0.1:\(port),name=nobody"])
+                    + ["--memory", "17M", "--drain-timeout", "300ms", "--to", "127.0.0.1:\(port),name=nobody"])
             result.expect(exits: 69, naming: ["nobody"])
             let report = try expectLedger(result)
             let encoded = try report.count("encoded")

@@ -69,7 +69,7 @@ extension NetworkNamespace {
 }
 
 /// A pcapng file of Ethernet packets with these times and bytes.
-func captureFile(_ packets: [Packet]) -> [UInt8] {
+func nanosecondFile(_ packets: [Packet]) -> [UInt8] {
     var builder = PcapngBuilder()
     builder.section(.little)
     builder.interface(linkType: 1, resolution: 9)

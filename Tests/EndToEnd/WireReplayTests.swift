@@ -24,8 +24,8 @@ struct WireReplayTests {
             try withTemporaryDirectory { folder in
                 // Fewer than the other end of a veth pair has room for, should all of them be late together.
                 let packets = frames(800)
-                try writeFile("\(folder)/a.pcapng", captureFile(Array(packets[..<500])))
-                try writeFile("\(folder)/b.pcapng", captureFile(Array(packets[500...])))
+                try writeFile("\(folder)/a.pcapng", nanosecondFile(Array(packets[..<500])))
+                try writeFile("\(folder)/b.pcapng", nanosecondFile(Array(packets[500...])))
                 let tap = try Wiretap("right", in: space, to: "\(folder)/seen.pcap")
                 let result = try space.replay(
                     ["\(folder)/a.pcapng", "\(folder)/b.pcapng", "--transmit", mode, "--pace", pace], folder: folder)
@@ -43,7 +43,7 @@ struct WireReplayTests {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
                 let packets = frames(3000)
-                try writeFile("\(folder)/a.pcapng", captureFile(packets))
+                try writeFile("\(folder)/a.pcapng", nanosecondFile(packets))
                 let tap = try Wiretap("right", in: space, to: "\(folder)/seen.pcap")
                 let result = try space.replay(
                     ["\(folder)/a.pcapng", "--transmit", mode, "--pace", "top"], folder: folder)
@@ -76,7 +76,7 @@ struct WireReplayTests {
                 let packets = zip(frames(10), offsets).map {
                     Packet(time: 1_700_000_000_000_000_000 + $1, original: $0.original, bytes: $0.bytes)
                 }
-                try writeFile("\(folder)/a.pcapng", captureFile(packets))
+                try writeFile("\(folder)/a.pcapng", nanosecondFile(packets))
                 let tap = try Wiretap("right", in: space, to: "\(folder)/seen.pcap")
                 let result = try space.replay(["\(folder)/a.pcapng", "--pace", text], folder: folder)
                 #expect(result.command.status == .exited(0), "\(result.command.errorText)")
@@ -137,7 +137,7 @@ struct WireReplayTests {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
                 let packets = frames(7)
-                try writeFile("\(folder)/a.pcapng", captureFile(packets))
+                try writeFile("\(folder)/a.pcapng", nanosecondFile(packets))
                 for (options, count) in [(["--loop", "3"], 21), (["--loop", "0", "-c", "16"], 16), (["-c", "4"], 4)] {
                     let tap = try Wiretap("right", in: space, to: "\(folder)/seen.pcap")
                     let result = try space.replay(["\(folder)/a.pcapng"] + options, folder: folder)
@@ -154,7 +154,7 @@ struct WireReplayTests {
     func signal() throws {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
-                try writeFile("\(folder)/a.pcapng", captureFile(frames(50)))
+                try writeFile("\(folder)/a.pcapng", nanosecondFile(frames(50)))
                 let command = space.inside(
                     try builtExecutable("spillway"),
                     ["replay", "\(folder)/a.pcapng", "-i", "left", "--loop", "0", "--report", "\(folder)/r"])
@@ -175,7 +175,7 @@ struct WireReplayTests {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
                 let packets = frames(20)
-                let bytes = captureFile(packets)
+                let bytes = nanosecondFile(packets)
                 try writeFile("\(folder)/a.pcapng", bytes)
                 try writeFile("\(folder)/cut.pcapng", Array(bytes.dropLast(30)))
                 try space.ip("link", "add", "down0", "type", "veth", "peer", "name", "down1")
