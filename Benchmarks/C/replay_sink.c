@@ -1,6 +1,6 @@
 // The sink of `tools/bench replay`, and its reference.
 //
-//   replay_sink [--bytes N] [--idle MS] -- COMMAND...
+//   replay_sink [--bytes N] [--idle MS] [--capture FILE] [--hold MS] -- COMMAND...
 //       runs a sender, in whose words @PORT@ becomes the sink's port, and throws away what it sends
 //   replay_sink --get PATH --port N --cpu-of PID...
 //       throws away what an HTTP server sends
@@ -9,18 +9,19 @@
 //
 // The sink ends when it has so many bytes, when nothing has come for a while, or at the end of the stream. It does not
 // copy what it throws away (MSG_TRUNC, tcp(7)), so that the sender is what is measured. Standard input of the sender is a
-// capture of one packet that goes on until the sink has all.
+// capture, of one packet unless it is given, that goes on until the sink has all. With --hold the sink does not read at first.
 //
 // Prints: bytes; seconds from the first byte to the last; cpu_seconds of the sender from its connection until the sink is done;
-// connect_seconds from the sender's start to its connection; resident_kib, its resident memory at the end.
+// connect_seconds from the sender's start to its connection; resident_kib, its resident memory at the end; thread_NAME,
+// the part of cpu_seconds that threads of this name have.
 
 #include "bench.h"
+#include "threads.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <stdbool.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/sendfile.h>
@@ -58,10 +59,29 @@ static int send_file(const char *path, uint16_t port) {
     return 0;
 }
 
+/// Keeps the pipe filled with the capture, and then open, until it is killed.
+static pid_t feed(const char *path, int pipe_) {
+    pid_t process = fork();
+    if (process != 0)
+        return process;
+    if (path) {
+        static uint8_t buffer[AT_ONCE];
+        int file = open(path, O_RDONLY | O_CLOEXEC);
+        for (ssize_t count; (count = read(file, buffer, sizeof buffer)) > 0;)
+            for (ssize_t done = 0, step; done < count; done += step)
+                if ((step = write(pipe_, buffer + done, (size_t)(count - done))) < 0)
+                    fail(74, "pipe: %s", strerror(errno));
+    } else if (write(pipe_, small_capture, sizeof small_capture) != sizeof small_capture) {
+        fail(74, "pipe: %s", strerror(errno));
+    }
+    for (;;)
+        pause();
+}
+
 /// A sender, and when it was started.
 struct sender {
-    pid_t process;
-    int input, connection, clock_count;
+    pid_t process, feeder;
+    int connection, clock_count;
     double started, connected;
     clockid_t clocks[CLOCKS_MAX];
 };
@@ -81,7 +101,7 @@ static double processor_seconds(const struct sender *sender) {
     return sum;
 }
 
-static struct sender start(char **command) {
+static struct sender start(char **command, const char *capture) {
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), pipe_[2];
     struct sockaddr_in address = loopback(0);
     socklen_t length = sizeof address;
@@ -96,9 +116,8 @@ static struct sender start(char **command) {
             fail(71, "no memory");
         *word = text;
     }
-    if (write(pipe_[1], small_capture, sizeof small_capture) != sizeof small_capture)
-        fail(71, "pipe: %s", strerror(errno));
-    struct sender sender = {.input = pipe_[1], .started = wall_seconds()};
+    struct sender sender = {.feeder = feed(capture, pipe_[1]), .started = wall_seconds()};
+    close(pipe_[1]);
     sender.process = fork();
     if (sender.process == 0) {
         dup2(pipe_[0], STDIN_FILENO);
@@ -131,10 +150,15 @@ struct figures {
     double seconds, processor;
 };
 
+/// The sender's threads, whose processor time counts from the start of reading.
+static struct threads threads;
+
 static struct figures throw_away(const struct sender *sender, uint64_t most, int idle) {
     static uint8_t room[AT_ONCE];
     struct figures figures = {0};
     struct pollfd entry = {.fd = sender->connection, .events = POLLIN};
+    look(sender->process, &threads);
+    start_from_here(&threads);
     double before = processor_seconds(sender), first = 0;
     while (figures.bytes < most && poll(&entry, 1, figures.bytes == 0 ? START_MILLISECONDS : idle) == 1) {
         ssize_t count = recv(sender->connection, room, sizeof room, MSG_TRUNC | MSG_DONTWAIT);
@@ -150,6 +174,7 @@ static struct figures throw_away(const struct sender *sender, uint64_t most, int
     }
     // A sender that has ended is not waited for yet, so that its clock can still be read.
     figures.processor = processor_seconds(sender) - before;
+    look(sender->process, &threads);
     return figures;
 }
 
@@ -167,12 +192,13 @@ static void print_resident(pid_t process) {
 
 /// Ends the sender; its status.
 static int end(const struct sender *sender) {
-    if (sender->input < 0)
+    if (sender->process == 0)
         return 0;
     int status;
-    close(sender->input);
+    kill(sender->feeder, SIGKILL);
     while (recv(sender->connection, NULL, AT_ONCE, MSG_TRUNC) > 0) {}
     close(sender->connection);
+    waitpid(sender->feeder, NULL, 0);
     waitpid(sender->process, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 70;
 }
@@ -181,15 +207,18 @@ int main(int count, char **words) {
     if (count == 4 && strcmp(words[1], "send") == 0)
         return send_file(words[2], (uint16_t)number("PORT", words[3], 1, 65535));
     uint64_t bytes = UINT64_MAX, port = 0;
-    struct sender sender = {.input = -1};
-    int idle = 500;
-    const char *path = NULL;
+    struct sender sender = {0};
+    int idle = 500, hold = 0;
+    const char *path = NULL, *capture = NULL;
     const struct option options[] = {{"bytes", 1, NULL, 'b'}, {"idle", 1, NULL, 'i'}, {"get", 1, NULL, 'g'},
-                                     {"port", 1, NULL, 'p'}, {"cpu-of", 1, NULL, 'c'}, {0}};
+                                     {"port", 1, NULL, 'p'}, {"capture", 1, NULL, 'f'}, {"hold", 1, NULL, 'h'},
+                                     {"cpu-of", 1, NULL, 'c'}, {0}};
     for (int option; (option = getopt_long(count, words, "+", options, NULL)) != -1;) {
         switch (option) {
         case 'b': bytes = number("bytes", optarg, 1, UINT64_MAX); break;
         case 'i': idle = (int)number("idle", optarg, 1, 60000); break;
+        case 'f': capture = optarg; break;
+        case 'h': hold = (int)number("hold", optarg, 1, 600000); break;
         case 'g': path = optarg; break;
         case 'p': port = number("port", optarg, 1, 65535); break;
         case 'c': add_clock(&sender, (pid_t)number("cpu-of", optarg, 1, INT32_MAX)); break;
@@ -201,13 +230,16 @@ int main(int count, char **words) {
     if (path)
         ask(&sender, path, (uint16_t)port);
     else
-        sender = start(words + optind);
+        sender = start(words + optind, capture);
+    usleep((useconds_t)hold * 1000);
     struct figures figures = throw_away(&sender, bytes, idle);
     report_count("bytes", figures.bytes, "bytes");
     report("seconds", figures.seconds, "s");
     report("cpu_seconds", figures.processor, "s");
     report("connect_seconds", sender.connected - sender.started, "s");
-    if (!path)
+    if (!path) {
+        print_threads(&threads);
         print_resident(sender.process);
+    }
     return end(&sender);
 }

@@ -10,13 +10,12 @@
 // The loop goes round memory of its own that is as large as a relay's, so that its bytes come from no warmer place.
 
 #include "bench.h"
+#include "threads.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, NAME_BYTES = 32, THREADS_MAX = 256, LOOK_MICROSECONDS = 5000 };
+enum { LOOK_MICROSECONDS = 5000 };
 
 // ---- the loop -------------------------------------------------------------------------------------------------------
 
@@ -38,8 +37,8 @@ static uint8_t *make_memory(uint64_t bytes) {
     if (memory == MAP_FAILED)
         fail(71, "no memory: %s", strerror(errno));
     madvise(memory, bytes, MADV_HUGEPAGE);
-    for (uint64_t place = 0; place < bytes; place++)
-        memory[place] = (uint8_t)(place * 31 >> 3);
+    for (uint64_t place = 0; place < bytes; place += sizeof(uint64_t))
+        *(uint64_t *)(memory + place) = place * 31;
     return memory;
 }
 
@@ -97,78 +96,19 @@ static void write_all(const struct plan *plan) {
 
 // ---- threads --------------------------------------------------------------------------------------------------------
 
-/// A thread that was seen; what it had used when it was last seen is what counts once it has ended.
-struct thread {
-    int id;
-    char name[NAME_BYTES];
-    double seconds;
-};
-
-static bool read_line(const char *path, char *line, int bytes) {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    bool is_there = fgets(line, bytes, file) != NULL;
-    fclose(file);
-    return is_there;
-}
-
-static struct thread *find(struct thread *threads, int *count, int id) {
-    for (int place = 0; place < *count; place++)
-        if (threads[place].id == id)
-            return &threads[place];
-    if (*count == THREADS_MAX)
-        fail(70, "more than %d threads", THREADS_MAX);
-    threads[*count] = (struct thread){.id = id};
-    return &threads[(*count)++];
-}
-
-/// The first number of schedstat is the time on a CPU in nanoseconds (Documentation/scheduler/sched-stats.rst).
-static void look(pid_t process, struct thread *threads, int *count) {
-    char path[PATH_BYTES], line[256];
-    snprintf(path, sizeof path, "/proc/%d/task", process);
-    DIR *directory = opendir(path);
-    if (!directory)
-        return;
-    for (struct dirent *entry; (entry = readdir(directory));) {
-        int id = atoi(entry->d_name);
-        if (id == 0)
-            continue;
-        struct thread *thread = find(threads, count, id);
-        snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", process, id);
-        if (read_line(path, line, sizeof line))
-            thread->seconds = (double)strtoull(line, NULL, 10) * 1e-9;
-        snprintf(path, sizeof path, "/proc/%d/task/%d/comm", process, id);
-        if (read_line(path, line, sizeof line))
-            sscanf(line, "%31s", thread->name);
-    }
-    closedir(directory);
-}
-
 static int watch_threads(char **command) {
     pid_t process = fork();
     if (process == 0) {
         execvp(command[0], command);
         fail(70, "%s: %s", command[0], strerror(errno));
     }
-    static struct thread threads[THREADS_MAX];
-    int count = 0, status;
+    static struct threads threads;
+    int status;
     while (waitpid(process, &status, WNOHANG) == 0) {
-        look(process, threads, &count);
+        look(process, &threads);
         usleep(LOOK_MICROSECONDS);
     }
-    for (int place = 0; place < count; place++) {
-        double sum = 0;
-        bool is_first = true;
-        for (int other = 0; other < count; other++) {
-            if (strcmp(threads[other].name, threads[place].name) != 0)
-                continue;
-            sum += threads[other].seconds;
-            is_first = is_first && other >= place;
-        }
-        if (is_first)
-            printf("thread_%s %.6f s\n", threads[place].name, sum);
-    }
+    print_threads(&threads);
     struct rusage usage;
     getrusage(RUSAGE_CHILDREN, &usage);
     report("process_cpu", (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
