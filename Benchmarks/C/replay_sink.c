@@ -1,8 +1,8 @@
 // The sink of `tools/bench replay`, and its reference.
 //
-//   replay_sink [--bytes N] [--idle MS] [--capture FILE] [--hold MS] -- COMMAND...
+//   replay_sink [--bytes N] [--idle MS] [--capture FILE] [--hold MS] [--cpu N] -- COMMAND...
 //       runs a sender, in whose words @PORT@ becomes the sink's port, and throws away what it sends
-//   replay_sink --get PATH --port N --cpu-of PID...
+//   replay_sink --get PATH --port N --cpu-of PID... [--cpu N]
 //       throws away what an HTTP server sends
 //   replay_sink send FILE PORT
 //       the reference: a bare sendfile(2) loop
@@ -208,16 +208,17 @@ int main(int count, char **words) {
         return send_file(words[2], (uint16_t)number("PORT", words[3], 1, 65535));
     uint64_t bytes = UINT64_MAX, port = 0;
     struct sender sender = {0};
-    int idle = 500, hold = 0;
+    int idle = 500, hold = 0, cpu = -1;
     const char *path = NULL, *capture = NULL;
     const struct option options[] = {{"bytes", 1, NULL, 'b'}, {"idle", 1, NULL, 'i'}, {"get", 1, NULL, 'g'},
-                                     {"port", 1, NULL, 'p'}, {"capture", 1, NULL, 'f'}, {"hold", 1, NULL, 'h'},
+                                     {"port", 1, NULL, 'p'}, {"cpu", 1, NULL, 'u'}, {"capture", 1, NULL, 'f'}, {"hold", 1, NULL, 'h'},
                                      {"cpu-of", 1, NULL, 'c'}, {0}};
     for (int option; (option = getopt_long(count, words, "+", options, NULL)) != -1;) {
         switch (option) {
         case 'b': bytes = number("bytes", optarg, 1, UINT64_MAX); break;
         case 'i': idle = (int)number("idle", optarg, 1, 60000); break;
         case 'f': capture = optarg; break;
+        case 'u': cpu = (int)number("cpu", optarg, 0, 1023); break;
         case 'h': hold = (int)number("hold", optarg, 1, 600000); break;
         case 'g': path = optarg; break;
         case 'p': port = number("port", optarg, 1, 65535); break;
@@ -231,6 +232,9 @@ int main(int count, char **words) {
         ask(&sender, path, (uint16_t)port);
     else
         sender = start(words + optind, capture);
+    // Only now, so that the sender runs where it likes.
+    if (cpu >= 0)
+        pin(cpu);
     usleep((useconds_t)hold * 1000);
     struct figures figures = throw_away(&sender, bytes, idle);
     report_count("bytes", figures.bytes, "bytes");
