@@ -24,7 +24,8 @@ extension CacheSurvey {
         for name in known?.names ?? [] { sums[name] = OwedPackets(name: name) }
         for file in files where file.batches > 0 {
             let content = try directory.content(OwedFile.name(of: file.cacheName), limit: 64 << 20)
-            for part in file.owed(by: content.flatMap { try? OwedFile($0) }, known?.names ?? []) where part.batches > 0 {
+            for part in file.owed(by: content.flatMap { try? OwedFile($0) }, known?.names ?? []) where part.batches > 0
+            {
                 var sum = sums[part.name] ?? OwedPackets(name: part.name)
                 sum.files += 1
                 sum.batches += part.batches
