@@ -245,8 +245,7 @@ int spillway_xdp_offsets(int socket, struct xdp_mmap_offsets *offsets) {
     return getsockopt(socket, SOL_XDP, XDP_MMAP_OFFSETS, offsets, &length) == 0 ? 0 : errno;
 }
 
-void *spillway_xdp_map_ring(int socket, size_t length, _Bool is_fill) {
-    const off_t place = is_fill ? (off_t)XDP_UMEM_PGOFF_FILL_RING : (off_t)XDP_PGOFF_RX_RING;
+void *spillway_xdp_map_ring(int socket, size_t length, int64_t place) {
     void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket, place);
     return memory == MAP_FAILED ? NULL : memory;
 }

@@ -21,12 +21,6 @@ int spillway_transmit_set_up(int socket, void *memory, uint64_t length, uint32_t
     return 0;
 }
 
-void *spillway_transmit_map_ring(int socket, size_t length, _Bool is_completion) {
-    const off_t place = is_completion ? (off_t)XDP_UMEM_PGOFF_COMPLETION_RING : (off_t)XDP_PGOFF_TX_RING;
-    void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket, place);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 int spillway_transmit_kick(int socket) {
     return sendto(socket, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 ? 0 : -errno;
 }

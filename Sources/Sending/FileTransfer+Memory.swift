@@ -16,7 +16,7 @@ extension FileTransfer {
         }
         if residentEnd > position, now &- residentSince > limits.trust, loadingEnd == 0 { lookAgain(now: now) }
         // The next part is asked for while there is still one to send.
-        if loadingEnd == 0, residentEnd < end, residentEnd &- position < window {
+        if loadingEnd == 0, residentEnd < end, residentEnd &- position < ahead {
             lookAhead(now: now, helpers: helpers)
         }
         if residentEnd > position {
@@ -33,6 +33,9 @@ extension FileTransfer {
         }
         return loadingEnd == 0
     }
+
+    /// With how much left to send the next part is asked for: a reader that never waited for the disk can wait a little.
+    private var ahead: UInt64 { @_noLocks get { window == limits.firstWindow ? window / 2 : window } }
 
     /// Looks whether what was found in memory a while ago is still there.
     @_noLocks private mutating func lookAgain(now: UInt64) {

@@ -12,8 +12,8 @@ struct Inspect: ParsableCommand {
         abstract: "Look into a cache directory: what is there, whether it is intact; repair and export it.",
         usage: "spillway inspect DIR [--check | --repair | --export FILE]  [options]",
         discussion: """
-            Shows files, times, runs, batches, packets and bytes from the footers of sealed files;
-            files that are not sealed are read. Nothing is locked and nothing is changed, so the
+            Shows files, times, runs, batches, packets and bytes from the footers of sealed files, and
+            what each destination is owed; files that are not sealed are read. Nothing is locked and nothing is changed, so the
             cache may be in use, except with --repair: then no relay may have it. What is repaired
             stands in DIR under its name; the damaged file is kept in DIR/damaged.
             --export needs room for the packets, and where they are far out of order for twice as
@@ -53,12 +53,14 @@ struct Inspect: ParsableCommand {
         let cache = try open()
         var result = InspectResult()
         if case .repair = options.task { result.repairs = try repair(cache) }
-        result.survey = try survey(cache, depth: options.task == .check ? .everything : .footers)
-        if case .export(let path) = options.task { result.export = try export(cache, result.survey!, path) }
+        let survey = try survey(cache, depth: options.task == .check ? .everything : .footers)
+        do throws(SystemError) { result.owed = try survey.owed(in: cache) } catch { throw Failure(reading: error) }
+        result.survey = survey
+        if case .export(let path) = options.task { result.export = try export(cache, survey, path) }
         let text = options.isJSON ? result.json.text() : result.text(checked: options.task == .check)
         FileOutput.writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO)
         try report?.write(result.json.text() + "\n")
-        if options.task == .check, !result.survey!.faulty.isEmpty {
+        if options.task == .check, !survey.faulty.isEmpty {
             throw Failure(.findings, "\(directory): \(result.findings)")
         }
     }

@@ -5,6 +5,7 @@ import Telemetry
 /// What `spillway inspect` has to say.
 struct InspectResult {
     var survey: CacheSurvey?
+    var owed: [OwedPackets] = []
     var repairs: [CacheRepair.Outcome]?
     var export: CacheExportReport?
 
@@ -23,6 +24,7 @@ struct InspectResult {
         var lines: [String] = []
         if let owner = survey.owner { lines.append("in use by \(owner); nothing is locked or changed") }
         lines += table(survey)
+        lines += owed.map { "owed to \($0.name): \($0.packets) packets in \($0.batches) batches of \($0.files) files" }
         for file in survey.files {
             if let problem = file.problem { lines.append("\(file.name): \(problem)") }
             lines += file.damage.map { "\(file.name): \($0)" }
@@ -96,7 +98,7 @@ struct InspectResult {
             ("batches", .number(survey.batches)), ("packets", .number(survey.packets)),
             ("bytes", .number(survey.bytes)),
             ("damaged_places", .number(UInt64(survey.faulty.reduce(0) { $0 + $1.damagedPlaces }))),
-            ("others", .array(survey.others.map(JSONValue.string))),
+            ("owed", .array(owed.map(Self.json))), ("others", .array(survey.others.map(JSONValue.string))),
         ]
         members += Self.json(survey.times, isEmpty: survey.batches == 0)
         if let repairs { members.append(("repairs", .array(repairs.map { .string($0.description) }))) }
@@ -128,6 +130,13 @@ struct InspectResult {
             ),
         ]
         return .object(members)
+    }
+
+    private static func json(_ owed: OwedPackets) -> JSONValue {
+        .object([
+            ("destination", .string(owed.name)), ("files", .number(owed.files)), ("batches", .number(owed.batches)),
+            ("packets", .number(owed.packets)),
+        ])
     }
 
     private static func json(_ times: BatchTimes, isEmpty: Bool) -> [(String, JSONValue)] {

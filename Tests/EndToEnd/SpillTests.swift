@@ -71,6 +71,13 @@ struct SpillTests {
             expectSame(try Stream(quick.streams[0]).packets, all)
             let left = try before.destination("dead").count("on_disk")
             #expect(left + (try before.destination("dead").count("delivered")) == 80_000)
+            // So does the account that anybody can ask for.
+            let shown = try run(builtExecutable("spillway"), ["inspect", "\(folder)/cache", "--json"]).checked()
+            guard case .array(let owed) = try JSON(Array(shown.outputText.utf8))["owed"] else {
+                throw Unexpected("no account of what is owed")
+            }
+            #expect(owed.map { $0["destination"] } == [.text("dead"), .text("quick")])
+            #expect(owed.map { $0["packets"]?.count } == [left, 0])
             // Capture tools read what waits.
             let names = try cacheFiles("\(folder)/cache")
             let kept = try packetsOnDisk("\(folder)/cache")

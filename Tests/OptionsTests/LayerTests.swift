@@ -71,7 +71,7 @@ struct LayerTests {
             // No option takes this value, so each layer must complain about it, in its own words.
             let wrong = "/\u{1}"
             let other: RunOption = option == .interface ? .read : .interface
-            guard ![.read, .write, .report, .filter, .tokenFile, .spill].contains(option) else { continue }
+            guard ![.read, .write, .report, .filter, .admitMatch, .tokenFile, .spill].contains(option) else { continue }
             let base: [RunOption: [String]] = option == .interface ? [.to: ["null"]] : [other: ["x"], .to: ["null"]]
             let commandLine = base.filter { $0.key != option }
             let fromEnvironment = #expect(throws: OptionError.self, "\(option)") {

@@ -106,8 +106,8 @@ int spillway_xdp_set_up(
 /// Where things lie in the mapping of a ring.
 int spillway_xdp_offsets(int socket, struct xdp_mmap_offsets *offsets);
 
-/// Maps the fill ring or the receive ring; NULL on failure (errno).
-void *spillway_xdp_map_ring(int socket, size_t length, _Bool is_fill);
+/// Maps the ring that stands at `place` of a socket, one of the XDP_PGOFF constants; NULL on failure (errno).
+void *spillway_xdp_map_ring(int socket, size_t length, int64_t place);
 
 /// Binds the socket to a queue. 0, or an errno.
 int spillway_xdp_bind(int socket, int interface, uint32_t queue, _Bool zero_copy, _Bool fragments);

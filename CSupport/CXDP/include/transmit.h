@@ -13,9 +13,6 @@
 /// receives nothing. 0, or an errno.
 int spillway_transmit_set_up(int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t entries);
 
-/// Maps the completion ring or the transmit ring; NULL on failure (errno).
-void *spillway_transmit_map_ring(int socket, size_t length, _Bool is_completion);
-
 /// Has the kernel send what is in the transmit ring (sendto(2)). 0, or -errno: EAGAIN and ENOBUFS say later, EBUSY that the driver
 /// threw one frame away.
 SPILLWAY_XDP_NO_LOCKS int spillway_transmit_kick(int socket);

@@ -30,8 +30,8 @@ enum XDPSocket {
             let status = unsafe spillway_xdp_set_up(
                 socket, memory.base, UInt64(sizes.memoryBytes), UInt32(frameBytes), UInt32(count), UInt32(receiveCount))
             if status != 0 { throw SystemError("setsockopt", "XDP_UMEM_REG", code: status) }
-            rings.append(try XDPRing(socket: socket, isFill: true, count: count))
-            rings.append(try XDPRing(socket: socket, isFill: false, count: receiveCount))
+            rings.append(try XDPRing(socket: socket, .fill, count: count))
+            rings.append(try XDPRing(socket: socket, .receive, count: receiveCount))
             // Some drivers take an empty fill ring at the bind for a reason to stop for good.
             let filled = min(sizes.filledFrames ?? count, count)
             for frame in 0..<filled {

@@ -41,6 +41,8 @@ internal import Sending
     var isQueued = false
     /// When patience ends (monotonic clock).
     var deadline: UInt64 = 0
+    /// Whether the client has shown that it takes much in a short time.
+    var isFast = false
     /// When a rate limit lets it go on, 0 if none holds it up.
     var wakesAt: UInt64 = 0
 

@@ -86,6 +86,7 @@ extension ServeLoop {
             left -= min(left, count)
             shared.counters.add(.zeroCopyBytes, count)
             sent(count, connection)
+            notePace(connection)
         }
         switch outcome {
         case .progressed: return left > 0 ? nil : .turn

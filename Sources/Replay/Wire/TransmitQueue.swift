@@ -1,5 +1,6 @@
 internal import CMachine
 internal import CXDP
+internal import Capture
 internal import Glibc
 internal import Machine
 internal import Synchronization
@@ -33,8 +34,8 @@ internal import Synchronization
     private let waiting: UnsafeMutablePointer<UInt64>
     private let lengths: UnsafeMutablePointer<UInt32>
     private var waitingCount: UInt32 = 0
-    private let transmit: TransmitRing?
-    private let completion: TransmitRing?
+    private let transmit: XDPRing?
+    private let completion: XDPRing?
     private var produced: UInt32 = 0
     private var published: UInt32 = 0
     private var completed: UInt32 = 0
@@ -59,8 +60,8 @@ internal import Synchronization
 
     private struct Opened {
         var socket: Int32
-        var transmit: TransmitRing?
-        var completion: TransmitRing?
+        var transmit: XDPRing?
+        var completion: XDPRing?
     }
 
     private static func openPacketSocket(_ interface: Int32) throws(SystemError) -> Opened {
@@ -74,13 +75,13 @@ internal import Synchronization
     ) throws(SystemError) -> Opened {
         let socket = spillway_xdp_socket()
         if socket < 0 { throw SystemError("socket", "AF_XDP") }
-        var rings: [TransmitRing] = []
+        var rings: [XDPRing] = []
         do throws(SystemError) {
             let status = unsafe spillway_transmit_set_up(
                 socket, region.base, UInt64(frameCount * frameBytes), UInt32(frameBytes), UInt32(frameCount))
             if status != 0 { throw SystemError("setsockopt", "XDP_UMEM_REG", code: status) }
-            rings.append(try TransmitRing(socket: socket, isCompletion: false, count: frameCount))
-            rings.append(try TransmitRing(socket: socket, isCompletion: true, count: frameCount))
+            rings.append(try XDPRing(socket: socket, .transmit, count: frameCount))
+            rings.append(try XDPRing(socket: socket, .completion, count: frameCount))
             try bind(socket, interface, zeroCopy: zeroCopy)
             return Opened(socket: socket, transmit: rings[0], completion: rings[1])
         } catch {
