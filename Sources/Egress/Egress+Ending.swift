@@ -104,8 +104,8 @@ extension Egress {
             return true
         }
         guard stream.inputEnded else {
-            // Files wait for destinations; when none of them makes progress, reading on is in vain.
-            if setup.isFileInput, allStalled, index.freeSegments == 0 { setup.stopReading.set() }
+            // Files wait for destinations; when none of them makes progress and the disk takes nothing, reading on is in vain.
+            if setup.isFileInput, allStalled, index.freeSegments == 0, !isSpilling { setup.stopReading.set() }
             return false
         }
         if !setup.isFileInput { spillAll() }

@@ -109,6 +109,20 @@ struct SpillTests {
         }
     }
 
+    @Test("Nobody takes anything, and patience is short: the files are read to their end all the same")
+    func readOn() throws {
+        try withInput { folder, arguments in
+            let dead = try Reader(.stalled, receiveBuffer: 16_384)
+            let result = try RunningRelay(
+                arguments + arguments.prefix(8) + arguments.prefix(8) + ["--memory", "24M", "--drain-timeout", "50ms"]
+                    + ["--to", "\(dead.address),name=dead"]
+            ).finish()
+            result.expect(exits: 69, naming: ["dead", "wait in the cache"])
+            let report = try expectLedger(result, captured: 240_000, encoded: 240_000)
+            #expect(try report.destination("dead").losses.isEmpty)
+        }
+    }
+
     @Test("A second relay is refused by the name of the first")
     func twoOwners() throws {
         try withTemporaryDirectory { folder in

@@ -34,7 +34,7 @@ extension ServeLoop {
     }
 
     /// How much a socket holds that is not yet on its way. It stays in memory, so that it is little where readers may be slow.
-    private static let unsentBytes: Int32 = 128 << 10
+    private static let unsentBytes: Int32 = 64 << 10
 
     /// The same for a reader that is fast: enough for the loop to be busy elsewhere for a while.
     private static let unsentBytesOfFast: Int32 = 1 << 20
