@@ -163,9 +163,8 @@ let package = Package(
 if Context.environment["SPILLWAY_HAND_OVERS_ONLY"] == "1" {
     let wanted = [
         "CMachine", "CNuma", "CPcap", "CXDP", "CSending", "BPFObjects", "Machine", "Pcapng", "Capture", "Transfer",
-        "Fragments", "SegmentPool", "SpillCache", "Sending", "Egress", "TestSupport", "MachineTests",
-        "SegmentPoolTests", "SendingTests",
-        "EgressTests",
+        "Fragments", "SegmentPool", "SpillCache", "Sending", "Admission", "Egress", "TestSupport", "MachineTests",
+        "SegmentPoolTests", "SendingTests", "EgressTests",
     ]
     package.targets.removeAll { !wanted.contains($0.name) }
     package.products = []
