@@ -60,7 +60,8 @@ extension Egress {
         }
         var place = 0
         while place < connectionCount {
-            unsafe connections[place].moveInFlight(from: result.first, count: result.count, to: start, &index)
+            let connection = unsafe connections + place
+            unsafe connection.pointee.moveInFlight(from: result.first, count: result.count, to: start, &index)
             place += 1
         }
     }

@@ -15,10 +15,11 @@ extension Egress {
             unsafe index.lend(segment, unsent: wanted)
             var place = 0
             while place < connectionCount {
-                if unsafe connections[place].disk != nil {
+                let connection = unsafe connections + place
+                if unsafe connection.pointee.disk != nil {
                     // What was chosen and not begun can be chosen again elsewhere.
-                    unsafe connections[place].unchoose(&index)
-                    unsafe connections[place].addInFlight(of: segment, to: wanted)
+                    unsafe connection.pointee.unchoose(&index)
+                    unsafe connection.pointee.addInFlight(of: segment, to: wanted)
                 }
                 place += 1
             }
