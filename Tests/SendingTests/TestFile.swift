@@ -29,7 +29,7 @@ struct TestFile {
     /// Takes the file out of the page cache; false where the file system has no disk behind it. A socket that was just
     /// read empty may hold pages a moment longer.
     func evict() -> Bool {
-        for _ in 0..<200 {
+        for _ in 0..<1000 {
             _ = fsync(descriptor)
             _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
             if residentPages() == 0 { return true }
