@@ -126,7 +126,7 @@ let package = Package(
             name: "allocation-probe", dependencies: ["CAllocationCounter", "FileSystem", "Machine", "Relay"],
             path: "Tests/AllocationProbe", swiftSettings: strict),
         .target(name: "CTestSupport", path: "Tests/CSupport"),
-        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        .target(name: "TestSupport", dependencies: ["Machine"], path: "Tests/Support", swiftSettings: strict),
         tests("SupportTests"),
         tests("FragmentsTests", "Fragments"),
         tests("MachineTests", "Machine", "CMachine"),

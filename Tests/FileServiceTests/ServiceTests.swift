@@ -164,14 +164,8 @@ struct ServiceTests {
     private func evict(_ path: String) throws {
         let file = unsafe open(path, O_RDONLY)
         defer { close(file) }
-        // What was just written or sent may be held a moment longer.
-        for _ in 0..<100 {
-            _ = fsync(file)
-            _ = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED)
-            if try residentBytes(path) == 0 { return }
-            usleep(20_000)
-        }
-        try require(false, orSkip: "the temporary folder's file system keeps its files in memory")
+        let evicted = try evictFromPageCache(file) { try residentBytes(path) }
+        try require(evicted, orSkip: "the temporary folder's file system keeps its files in memory")
     }
 
     private func residentBytes(_ path: String) throws -> Int {

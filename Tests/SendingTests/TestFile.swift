@@ -26,17 +26,8 @@ struct TestFile {
         try #require(descriptor >= 0)
     }
 
-    /// Takes the file out of the page cache; false where the file system has no disk behind it. A socket that was just
-    /// read empty may hold pages a moment longer.
-    func evict() -> Bool {
-        for _ in 0..<1000 {
-            _ = fsync(descriptor)
-            _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
-            if residentPages() == 0 { return true }
-            usleep(10_000)
-        }
-        return false
-    }
+    /// Takes the file out of the page cache; false where the file system has no disk behind it.
+    func evict() -> Bool { evictFromPageCache(descriptor, residentPages: residentPages) }
 
     /// How many pages of the file are in memory (mincore(2)).
     func residentPages() -> Int {
