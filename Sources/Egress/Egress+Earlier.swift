@@ -19,7 +19,8 @@ extension Egress {
         if care.names.isEmpty, cache.setup.keep == nil {
             let count = cache.setup.earlier.count
             if count > 0 {
-                setup.log("--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are")
+                setup.log(
+                    "--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are")
             }
             return
         }
