@@ -63,7 +63,7 @@ public enum Sealing {
             let count = unsafe bytes.withUnsafeBytes {
                 unsafe Glibc.write(output, $0.baseAddress! + place, bytes.count - place)
             }
-            if count >= 0 { sent += count } else if errno != EINTR { throw .failed("\(SystemError("write"))") }
+            if count >= 0 { sent += count } else if errno != EINTR { throw .notWritten("\(SystemError("write"))") }
         }
     }
 }

@@ -90,11 +90,13 @@ private final class Streams {
     private let inputPath: String, outputPath: String
     /// The name it takes when it is whole; nil where it goes straight into standard output, a device or a pipe.
     private let finalPath: String?
+    private let temporaryPath: String?
     private var isComplete = false
 
     init(_ input: String, _ output: String) throws(Failure) {
         (inputPath, outputPath) = (input == "-" ? "standard input" : input, output)
         finalPath = output == "-" ? nil : OutputPath.replaceable(output)
+        temporaryPath = finalPath.map { "\($0).\(String(UInt32.random(in: 0...UInt32.max), radix: 36)).part" }
         if output != "-", Surroundings.isSameFile(output, input) {
             throw Failure(.usage, "-o \(output): that is the input")
         }
@@ -104,8 +106,9 @@ private final class Streams {
         if unsafe fstat(self.input, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
             throw Failure(.noInput, "\(input): a directory")
         }
-        if let finalPath {
-            self.output = unsafe open(finalPath + ".part", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        if let temporaryPath {
+            // A name that nobody can have prepared, for nobody else's eyes.
+            self.output = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         } else {
             self.output = unsafe output == "-" ? STDOUT_FILENO : open(output, O_WRONLY | O_CLOEXEC)
         }
@@ -114,18 +117,19 @@ private final class Streams {
 
     deinit {
         // What is not whole is not left behind.
-        if !isComplete, let finalPath { _ = unsafe unlink(finalPath + ".part") }
+        if !isComplete, output >= 0, let temporaryPath { _ = unsafe unlink(temporaryPath) }
     }
 
     func failure(_ error: AgeError) -> Failure {
+        if case .notWritten = error { return Failure(.inputOutput, "-o \(outputPath): \(error)") }
         if case .failed = error { return Failure(.inputOutput, "\(inputPath): \(error)") }
         return Failure(.badData, "\(inputPath): \(error)")
     }
 
     func complete() throws(Failure) {
         isComplete = true
-        guard let finalPath else { return }
-        guard fsync(output) == 0, unsafe rename(finalPath + ".part", finalPath) == 0 else {
+        guard let finalPath, let temporaryPath else { return }
+        guard fsync(output) == 0, unsafe rename(temporaryPath, finalPath) == 0 else {
             throw Failure(.inputOutput, "\(outputPath): \(FileOutput.reason)")
         }
     }

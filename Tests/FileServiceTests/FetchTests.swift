@@ -61,6 +61,39 @@ struct FetchTests {
         }
     }
 
+    @Test("Another range or coding than was asked for, and a part of somebody else's: nothing is written")
+    func strangeAnswers() throws {
+        let server = """
+            import socket, sys
+            s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1], flush=True)
+            for head in sys.argv[1:]:
+                c, _ = s.accept(); c.recv(9999)
+                c.sendall(b"HTTP/1.1 206 P\\r\\nContent-Length: 5\\r\\n" + head.encode() + b"\\r\\n\\r\\nhello"); c.close()
+            """
+        try withTemporaryDirectory { out in
+            let heads = [
+                "Content-Range: bytes 0-4/5", "Content-Range: bytes 2-6/99",
+                "Content-Range: bytes 2-6/7\r\nContent-Encoding: gzip",
+            ]
+            try withChild("python3", ["-c", server] + heads) { child in
+                try child.waitUntil { output, _ in output.contains("\n") }
+                let authority = "127.0.0.1:\(child.outputText.prefix { $0.isNumber })"
+                for _ in heads {
+                    let result = try fetch(["http://\(authority)/f", "--range", "2-3", "-o", "\(out)/f"])
+                    #expect(result.status == .exited(65) && result.errorText.contains("\(authority)/f: "))
+                    #expect(!(try directoryEntries(out)).contains("f"))
+                }
+            }
+            try withServer(files: ["a": [1, 2, 3]]) { rig in
+                try writeFile("\(out)/victim", [9])
+                try run("ln", ["-s", "victim", "\(out)/a.part"]).checked()
+                let result = try fetch(["\(rig.url)/a", "-o", "\(out)/a"])
+                #expect(result.status == .exited(73) && result.errorText.contains("a.part"))
+                #expect(try readFile("\(out)/victim") == [9])
+            }
+        }
+    }
+
     @Test("With a token")
     func token() throws {
         try withServer({ $0.token = "correct-horse" }, files: ["a": [1]]) { rig in

@@ -24,6 +24,16 @@ public struct FetchError: Error, Sendable, CustomStringConvertible {
         self.description = description
     }
 
+    /// The same, with the address it is about where that is not said yet.
+    func of(_ address: HTTPAddress) -> FetchError {
+        switch kind {
+        case .connection, .data:
+            description.hasPrefix(address.authority)
+                ? self : FetchError(kind, "\(address.authority)\(address.target): \(description)")
+        case .address, .status, .output: self
+        }
+    }
+
     /// Whether another attempt may succeed.
     var isPassing: Bool {
         switch kind {
