@@ -38,6 +38,7 @@ struct Receive: ParsableCommand {
     @OptionGroup(title: "Watching and configuring") var watching: ReceiveWatchingArguments
 
     func run() throws {
+        try Surroundings.armCrashPoint()
         let settings = try Surroundings.options(of: "receive", given: given, config: watching.config) {
             (settings) throws(OptionError) in try ReceiveSettings(settings)
         }
