@@ -19,6 +19,11 @@ struct CacheCare {
     var had: [BatchSet] = []
     /// Those that have greeted once.
     var greeted: Set<String> = []
+    /// Destinations of earlier lives that are none of this one.
+    var former = KnownDestinations()
+    /// Files of earlier lives that nobody of this one is owed anything of. They stay until the input has begun: a start
+    /// that fails changes nothing.
+    var unclaimed: Set<UInt32> = []
     /// Files whose maps are on their way.
     var recalled: Set<UInt32> = []
     /// How far open files are synced.
@@ -27,6 +32,11 @@ struct CacheCare {
     var nextNote: UInt64 = 0
     /// The last failure that was said (errno).
     var saidFailure: Int32 = 0
+
+    /// What is written down about who there is.
+    var known: KnownDestinations {
+        KnownDestinations(names: names + former.names, greeted: greeted.union(former.greeted))
+    }
 
     struct HeaderKey: Hashable {
         var run: UInt16

@@ -26,6 +26,7 @@ extension Egress {
     /// What is due.
     mutating func tendCache(now: UInt64) {
         guard let cache, let line = unsafe spill else { return }
+        letGoOfFormer(cache)
         recallMaps(cache)
         for place in care.connections {
             if let disk = unsafe connections[place].disk, let file = unsafe disk.pointee.takeFailure() {
@@ -57,6 +58,7 @@ extension Egress {
         case .closed where isPast(file, cache):
             loseClaims(place, cache, reason: .expired)
             discard(place, cache)
+        case .closed where care.unclaimed.contains(place): break
         case .closed where !cache.catalogue.isOwed(place) && !isKept(file, cache): discard(place, cache)
         case .open where file.batches > 0 && !cache.catalogue.isOwed(place) && stream.inputEnded:
             unsafe line.pointee.closeFile(number: file.number)
@@ -198,8 +200,7 @@ extension Egress {
     mutating func noteGreeting(_ place: Int) {
         guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
         guard care.greeted.insert(care.names[claimant]).inserted else { return }
-        let known = KnownDestinations(names: care.names, greeted: care.greeted)
-        cache.keeper.write(KnownDestinations.fileName, known.bytes)
+        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
     }
 
     // ---- the end -------------------------------------------------------------------------------------------------

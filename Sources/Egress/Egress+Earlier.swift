@@ -14,9 +14,21 @@ extension Egress {
             care.names.append(name)
             care.connections.append(place)
             care.had.append(BatchSet())
-            unsafe connections[place].hasGreeted = cache.setup.known.greeted.contains(name)
+            unsafe connections[place].hasGreeted = cache.setup.known?.greeted.contains(name) == true
         }
-        care.greeted = cache.setup.known.greeted.intersection(care.names)
+        if care.names.isEmpty, cache.setup.keep == nil {
+            let count = cache.setup.earlier.count
+            if count > 0 {
+                setup.log(
+                    "--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are")
+            }
+            return
+        }
+        if let known = cache.setup.known {
+            care.greeted = known.greeted.intersection(care.names)
+            care.former = KnownDestinations(
+                names: known.names.filter { !care.names.contains($0) }, greeted: known.greeted.subtracting(care.names))
+        }
         for file in cache.setup.earlier {
             guard let place = cache.catalogue.add(file, runPlace: care.place(of: file.name.run)) else {
                 setup.log("--spill: \(file.name.sealed): more files than there is room for; it waits for the next run")
@@ -27,12 +39,18 @@ extension Egress {
                 care.marks[range.lane] = max(care.marks[range.lane] ?? 0, range.first + range.count)
             }
             for claimant in care.names.indices { carryIn(file, place, claimant, cache) }
+            if !cache.catalogue.isOwed(place) { care.unclaimed.insert(place) }
         }
-        let known = KnownDestinations(names: care.names, greeted: care.greeted)
+        for (claimant, name) in care.names.enumerated() {
+            guard let lost = cache.setup.lost[name] else { continue }
+            let counters = unsafe connections[care.connections[claimant]].counters
+            counters.add(.carriedIn, lost)
+            counters.add(.droppedCacheDamage, lost)
+        }
         // Before anything is owed from disk: a file that nothing is written down about is owed to these.
         do throws(SystemError) {
             try cache.setup.directory.replace(
-                KnownDestinations.fileName, with: known.bytes, durably: cache.setup.sync != .none)
+                KnownDestinations.fileName, with: care.known.bytes, durably: cache.setup.sync != .none)
         } catch {
             setup.log("--spill: \(error)")
         }
@@ -41,12 +59,12 @@ extension Egress {
     private func carryIn(_ file: EarlierFile, _ place: UInt32, _ claimant: Int, _ cache: CacheSide) {
         let name = care.names[claimant]
         var (bits, known, packets): ([UInt64], UInt32, UInt64) = ([], 0, file.summary.packets)
-        let isNew = !cache.setup.known.names.contains(name)
+        let isNew = cache.setup.known?.names.contains(name) == false
         let wantsAll = setup.plans[unsafe connections[care.connections[claimant]].plan].takesBacklog
         if let owed = file.owed {
-            if let mine = owed.destinations.first(where: { $0.name == name }) {
+            if let mine = owed.part(of: name) {
                 (bits, known) = (mine.bits, owed.batches)
-                packets = mine.packets + (file.summary.packets - min(owed.packets, file.summary.packets))
+                packets = owed.packets(owedTo: mine, of: file.summary.packets)
             } else if !isNew || !wantsAll {
                 return
             }
@@ -57,6 +75,31 @@ extension Egress {
         cache.catalogue.oweMany(claimant, place, bits: bits, known: known, packets: packets)
         let counters = unsafe connections[care.connections[claimant]].counters
         counters.add(.carriedIn, cache.catalogue.owedPackets(claimant, in: place))
+    }
+
+    /// The input has begun, so that this is no start that fails: who is no destination any more is owed nothing any more.
+    mutating func letGoOfFormer(_ cache: CacheSide) {
+        guard stream.interfaces.count > 0, !care.former.names.isEmpty || !care.unclaimed.isEmpty else { return }
+        for (name, packets) in owedToOthers(cache).sorted(by: { $0.key < $1.key }) where packets > 0 {
+            setup.log("--spill: \(name) is no destination any more: \(packets) packets that it was owed are let go")
+        }
+        (care.former, care.unclaimed) = (KnownDestinations(), [])
+        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
+    }
+
+    /// Packets that earlier lives owed to those who are no destinations of this one.
+    private func owedToOthers(_ cache: CacheSide) -> [String: UInt64] {
+        var owed: [String: UInt64] = [:]
+        for file in cache.setup.earlier {
+            guard let note = file.owed else {
+                for name in care.former.names { owed[name, default: 0] += file.summary.packets }
+                continue
+            }
+            for part in note.destinations where !care.names.contains(part.name) {
+                owed[part.name, default: 0] += note.packets(owedTo: part, of: file.summary.packets)
+            }
+        }
+        return owed
     }
 
     // ---- maps ----------------------------------------------------------------------------------------------------

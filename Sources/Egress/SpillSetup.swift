@@ -53,8 +53,11 @@ public struct SpillSetup: Sendable {
 
     /// What earlier lives have left.
     public var earlier: [EarlierFile] = []
-    /// Destinations of earlier lives, to whom is owed what nothing is written down about.
-    public var known = KnownDestinations()
+    /// Packets that destinations were owed and that damage to these files has cost.
+    public var lost: [String: UInt64] = [:]
+    /// Destinations of earlier lives, to whom is owed what nothing is written down about; nil where nobody knows them, so
+    /// that it is owed to those of this life.
+    public var known: KnownDestinations?
 
     /// The defaults.
     public init(directory: DirectoryHandle, sensor: String) {

@@ -7,7 +7,9 @@ final class SpillDirectory: Sendable {
     let setup: SpillSetup
     private let lock: DirectoryLock
 
-    init(_ options: RelayOptions.Spill, sensor: String, log: (String) -> Void) throws(RelayError) {
+    init(
+        _ options: RelayOptions.Spill, sensor: String, log: @escaping (String) -> Void
+    ) throws(RelayError) {
         let directory: DirectoryHandle
         do throws(SystemError) {
             directory = try DirectoryHandle(options.directory, creating: true)
@@ -41,8 +43,9 @@ final class SpillDirectory: Sendable {
         }
         setup.known = try Self.known(directory, log)
         do throws(SystemError) {
-            setup.earlier = try EarlierFiles.read(
-                directory, application: "Spillway, sensor \(sensor)", isDurable: setup.sync != .none, log: log)
+            let earlier = try EarlierFiles(
+                in: directory, application: "Spillway, sensor \(sensor)", isDurable: setup.sync != .none, log: log)
+            (setup.earlier, setup.lost) = (earlier.files, earlier.lost)
         } catch {
             throw RelayError(.inputOutput, "--spill \(error)")
         }
@@ -51,14 +54,14 @@ final class SpillDirectory: Sendable {
 
     private static func known(
         _ directory: DirectoryHandle, _ log: (String) -> Void
-    ) throws(RelayError) -> KnownDestinations {
+    ) throws(RelayError) -> KnownDestinations? {
         do throws(SystemError) {
             guard let bytes = try directory.content(KnownDestinations.fileName, limit: 1 << 20) else {
-                return KnownDestinations()
+                return nil
             }
             do throws(FormatFault) { return try KnownDestinations(bytes) } catch {
                 log("--spill: \(directory.path)/\(KnownDestinations.fileName): \(error.reason); begun anew")
-                return KnownDestinations()
+                return nil
             }
         } catch {
             throw RelayError(.inputOutput, "--spill \(error)")

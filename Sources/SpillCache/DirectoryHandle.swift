@@ -40,8 +40,17 @@ public final class DirectoryHandle: Sendable {
     }
 
     /// Opens a file to read and to send from; the descriptor is the caller's. Negative (-errno) if it cannot be had.
-    public func openForReading(_ name: String) -> Int32 {
-        unsafe spillway_open_at(descriptor, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0)
+    public func openForReading(_ name: String) -> Int32 { open(name, O_RDONLY) }
+
+    /// Opens a regular file, without following a link or waiting for the other end of a pipe. Negative (-errno) if that
+    /// cannot be done; what is no regular file counts as "no such device or address" (ENXIO).
+    func open(_ name: String, _ flags: Int32) -> Int32 {
+        let file = unsafe spillway_open_at(descriptor, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
+        guard file >= 0 else { return file }
+        var status = stat()
+        if unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG { return file }
+        close(file)
+        return -ENXIO
     }
 
     /// Whether there is something of this name.
@@ -141,5 +150,19 @@ public final class DirectoryHandle: Sendable {
         let size = try file.size
         guard size <= UInt64(limit) else { throw SystemError("read", "\(path)/\(name)", code: EFBIG) }
         return try file.read(Int(size), at: 0)
+    }
+
+    /// Gives a file that is damaged a second name in `damaged`, a new one each time.
+    func setAside(_ name: String) throws(SystemError) {
+        let place = try DirectoryHandle("\(path)/damaged", creating: true)
+        var number = 1
+        while true {
+            do throws(SystemError) {
+                return try link(name, to: number == 1 ? name : "\(name).\(number)", in: place)
+            } catch {
+                guard error.code == EEXIST, number < 1000 else { throw error }
+                number += 1
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 internal import Glibc
 public import Machine
+internal import Pcapng
 
 /// A sealed file that an earlier life has left.
 public struct EarlierFile: Sendable {
@@ -15,39 +16,45 @@ public struct EarlierFile: Sendable {
 }
 
 /// What a start finds in a cache directory: footers are read, and only files that were not sealed are read whole.
-public enum EarlierFiles {
-    /// All files that can be used, in the order of their names. Files that were not sealed are, once their torn tail is cut.
+public struct EarlierFiles {
+    /// All files that can be used, in the order of their names.
+    public private(set) var files: [EarlierFile] = []
+    /// Packets that destinations were owed of files and that are not there any more, as far as that is known.
+    public private(set) var lost: [String: UInt64] = [:]
+
+    private let directory: DirectoryHandle
+    private let application: String
+    private let isDurable: Bool
+    private let log: (String) -> Void
+
+    /// Reads a directory. Files that were not sealed are, once their torn tail is cut.
     ///
     /// - Parameters:
     ///   - isDurable: whether sealing syncs.
     ///   - log: told what could not be used, and why.
-    public static func read(
-        _ directory: DirectoryHandle, application: String, isDurable: Bool, log: (String) -> Void
-    ) throws(SystemError) -> [EarlierFile] {
-        var files: [EarlierFile] = []
-        var owed: [String] = []
+    public init(
+        in directory: DirectoryHandle, application: String, isDurable: Bool, log: @escaping (String) -> Void
+    ) throws(SystemError) {
+        (self.directory, self.application, self.isDurable, self.log) = (directory, application, isDurable, log)
+        var notes: [String] = []
         var bases: Set<String> = []
         for text in try directory.names() {
-            if text.hasSuffix(".owed") { owed.append(text) }
+            if text.hasSuffix(".owed") { notes.append(text) }
             guard let name = CacheFileName(parsing: text), bases.insert(name.sealed).inserted else { continue }
             do throws(SystemError) {
-                if let file = try open(name, directory, application, isDurable, log) { files.append(file) }
+                if let file = try open(name) { files.append(file) }
             } catch {
                 // One file that cannot be read must not keep the others from being sent.
                 log("--spill: \(error); the file is left alone")
             }
         }
-        for text in owed where !bases.contains(text.dropLast(5) + ".pcapng") { try? directory.remove(text) }
-        return files
+        for text in notes where !bases.contains(text.dropLast(5) + ".pcapng") { try? directory.remove(text) }
     }
 
-    private static func open(
-        _ name: CacheFileName, _ directory: DirectoryHandle, _ application: String, _ isDurable: Bool,
-        _ log: (String) -> Void
-    ) throws(SystemError) -> EarlierFile? {
+    private mutating func open(_ name: CacheFileName) throws(SystemError) -> EarlierFile? {
         if directory.contains(name.sealed) {
             do throws(CacheError) {
-                return try sealed(name, directory)
+                return try sealed(name)
             } catch {
                 guard case .damaged = error else {
                     if case .system(let failure) = error { throw failure }
@@ -59,31 +66,35 @@ public enum EarlierFiles {
                 try directory.rename(name.sealed, toNew: name.open, in: directory)
             }
         }
-        guard try seal(name, directory, application, isDurable, log) else { return nil }
-        do throws(CacheError) { return try sealed(name, directory) } catch {
+        guard try seal(name) else { return nil }
+        do throws(CacheError) { return try sealed(name) } catch {
             log("--spill: \(error)")
             return nil
         }
     }
 
-    private static func sealed(_ name: CacheFileName, _ directory: DirectoryHandle) throws(CacheError) -> EarlierFile {
+    private func sealed(_ name: CacheFileName) throws(CacheError) -> EarlierFile {
         let footer = try CacheReader.footer(name.sealed, in: directory)
         let path = "\(directory.path)/\(name.sealed)"
         guard footer.summary.kind == .spill, footer.summary.batches <= UInt64(Catalogue.batchesPerFile),
             footer.ranges.allSatisfy({ $0.lane.run == name.run })
         else { throw .version(path: path, version: CacheHeader.version) }
-        let bytes = try? directory.content(OwedFile.name(of: name), limit: 16 << 20)
-        return EarlierFile(
-            name: name, summary: footer.summary, ranges: footer.ranges, owed: bytes.flatMap { try? OwedFile($0) })
+        return EarlierFile(name: name, summary: footer.summary, ranges: footer.ranges, owed: note(of: name))
     }
 
-    /// Cuts the torn tail and seals; false if there is nothing good in the file, which is then removed, or if it is of
-    /// another version.
-    private static func seal(
-        _ name: CacheFileName, _ directory: DirectoryHandle, _ application: String, _ isDurable: Bool,
-        _ log: (String) -> Void
-    ) throws(SystemError) -> Bool {
-        var recovered = try CacheFileWriter.recovering(name, in: directory, application: application)
+    /// What is written down about a file; nil if nothing is that checks.
+    private func note(of name: CacheFileName) -> OwedFile? {
+        let bytes = try? directory.content(OwedFile.name(of: name), limit: 16 << 20)
+        return bytes.flatMap { try? OwedFile($0) }
+    }
+
+    /// Cuts the torn tail and seals; false if there is nothing good in the file, which is then removed, or moved to
+    /// `damaged` if it is not empty, and if it is of another version.
+    private mutating func seal(_ name: CacheFileName) throws(SystemError) -> Bool {
+        var packets: [UInt32] = []
+        var recovered = try CacheFileWriter.recovering(name, in: directory, application: application) { batch, _ in
+            packets.append(batch.check.trailer.packets)
+        }
         let report = recovered.report
         if let version = report.foreignVersion {
             log("--spill: \(directory.path)/\(name.open): written in version \(version); the file is left alone")
@@ -94,12 +105,34 @@ public enum EarlierFiles {
                 "--spill: \(name.open): \(report.tornBytes) bytes of a torn end are cut off, \(report.damagedPlaces)"
                     + " damaged places passed over")
         }
+        try amendNote(of: name, isDamaged: report.damagedPlaces > 0, packets)
         guard var writer = recovered.writer.take(), report.contents.batches > 0 else {
+            if report.damagedPlaces > 0 {
+                log("--spill: \(name.open): nothing in it is good; it is moved to damaged")
+                try directory.setAside(name.open)
+            }
             try directory.remove(name.open)
             try directory.remove(OwedFile.name(of: name))
             return false
         }
         try writer.seal(durably: isDurable)
         return true
+    }
+
+    /// Has what is written down about a file speak of the batches that are left, before the file is used by it.
+    ///
+    /// - Parameters:
+    ///   - isDamaged: batches between others are gone, and nobody knows how many: those behind have other places now.
+    ///   - packets: of each batch that is left.
+    private mutating func amendNote(of name: CacheFileName, isDamaged: Bool, _ packets: [UInt32]) throws(SystemError) {
+        guard let before = note(of: name), isDamaged || Int(before.batches) > packets.count else { return }
+        var note = before
+        if isDamaged { note.forgetPlaces() } else { note.cut(to: packets) }
+        let all = packets.reduce(0) { $0 + UInt64($1) }
+        for (was, new) in zip(before.destinations, note.destinations) {
+            let left = note.packets(owedTo: new, of: all)
+            if was.packets > left { lost[was.name, default: 0] += was.packets - left }
+        }
+        try directory.replace(OwedFile.name(of: name), with: note.bytes, durably: isDurable)
     }
 }

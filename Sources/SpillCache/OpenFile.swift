@@ -14,9 +14,10 @@ public import Machine
     /// Opens a file in a directory.
     ///
     /// - Parameter flags: as of open(2); O_CLOEXEC and O_NOFOLLOW are added.
+    /// - Throws: also for what is no regular file; a pipe of that name is not waited for.
     public init(_ name: String, in directory: borrowing DirectoryHandle, flags: Int32) throws(SystemError) {
         path = directory.path + "/" + name
-        descriptor = unsafe spillway_open_at(directory.descriptor, name, flags | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        descriptor = directory.open(name, flags)
         if descriptor < 0 { throw SystemError("open", path, code: -descriptor) }
     }
 

@@ -38,6 +38,33 @@ public struct OwedFile: Sendable, Equatable {
         (self.batches, self.packets, self.destinations) = (batches, packets, destinations)
     }
 
+    /// The part of a destination, nil if it is owed nothing.
+    public func part(of name: String) -> Destination? { destinations.first { $0.name == name } }
+
+    /// Packets that a destination named here is owed of a file with so many in all: what came later is owed as well.
+    public func packets(owedTo one: Destination, of all: UInt64) -> UInt64 { one.packets + (all - min(packets, all)) }
+
+    /// The batches have other places now: the destinations named here are owed all there are.
+    mutating func forgetPlaces() {
+        (batches, packets) = (0, 0)
+        for place in destinations.indices { (destinations[place].packets, destinations[place].bits) = (0, []) }
+    }
+
+    /// Only the first batches are left, with so many packets each.
+    mutating func cut(to counts: [UInt32]) {
+        guard Int(batches) > counts.count else { return }
+        (batches, packets) = (UInt32(counts.count), counts.reduce(0) { $0 + UInt64($1) })
+        for place in destinations.indices {
+            let bits = destinations[place].bits
+            destinations[place].packets = counts.enumerated().reduce(0) { sum, batch in
+                let word = batch.offset >> 6
+                let isOwed = word < bits.count && bits[word] >> UInt64(batch.offset & 63) & 1 == 1
+                return sum + (isOwed ? UInt64(batch.element) : 0)
+            }
+            destinations[place].bits = Array(bits.prefix((counts.count + 63) / 64))
+        }
+    }
+
     /// The name of the file beside a cache file.
     public static func name(of file: CacheFileName) -> String { String(file.sealed.dropLast(7)) + ".owed" }
 

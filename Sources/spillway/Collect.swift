@@ -40,6 +40,7 @@ struct Collect: ParsableCommand {
     @OptionGroup(title: "Receiving") var receiving: ReceivingArguments
     @OptionGroup(title: "Files") var files: FilesArguments
     @OptionGroup(title: "Watching and configuring") var watching: CollectWatchingArguments
+    @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
         let settings = try understood()
@@ -66,7 +67,7 @@ struct Collect: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> CollectOptions {
-        try Surroundings.options(of: "collect", given: given, config: watching.config) {
+        try Surroundings.options(of: "collect", given: given, config: result.config) {
             (settings) throws(OptionError) in try CollectOptions(settings)
         }
     }

@@ -46,15 +46,6 @@ struct FilesArguments: ParsableArguments {
 struct CollectWatchingArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Serve OpenMetrics text over HTTP here.", valueName: "addr:port"))
     var metrics: String?
-
-    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_OUT, ...), the environment over the file.", valueName: "file"))
-    var config: String?
 }
 
 extension Collect {
@@ -62,7 +53,7 @@ extension Collect {
     var given: [CollectOption: [String]] {
         let values: [CollectOption: String?] = [
             .tokenFile: receiving.tokenFile, .ack: receiving.ack, .out: files.out, .rotateSize: files.rotateSize,
-            .rotateTime: files.rotateTime, .metrics: watching.metrics, .report: watching.report,
+            .rotateTime: files.rotateTime, .metrics: watching.metrics, .report: result.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }
         given[.listen] = receiving.listen

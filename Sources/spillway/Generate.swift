@@ -34,7 +34,7 @@ struct Generate: ParsableCommand {
 
     @OptionGroup(title: "What and how fast") var sending: SendingArguments
     @OptionGroup(title: "Packets") var packets: PacketArguments
-    @OptionGroup(title: "Watching and configuring") var watching: GenerateWatchingArguments
+    @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
         let options = try understood()
@@ -58,7 +58,7 @@ struct Generate: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> GenerateOptions {
-        try Surroundings.options(of: "generate", given: given, config: watching.config) {
+        try Surroundings.options(of: "generate", given: given, config: result.config) {
             (settings) throws(OptionError) in try GenerateOptions(settings)
         }
     }

@@ -65,17 +65,6 @@ struct PacketArguments: ParsableArguments {
     var destinationMAC: String?
 }
 
-struct GenerateWatchingArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_RATE, ...), the environment over the file.", valueName: "file"))
-    var config: String?
-}
-
 extension Generate {
     /// What the command line gives for each option.
     var given: [GenerateOption: [String]] {
@@ -83,7 +72,7 @@ extension Generate {
             .interface: sending.interface, .rate: sending.rate, .count: sending.count, .duration: sending.duration,
             .protocol: packets.protocol, .ip: packets.ip, .segments: packets.segments, .size: packets.size,
             .flows: packets.flows, .vlan: packets.vlan, .fragments: packets.fragments,
-            .fragmentSize: packets.fragmentSize, .destinationMAC: packets.destinationMAC, .report: watching.report,
+            .fragmentSize: packets.fragmentSize, .destinationMAC: packets.destinationMAC, .report: result.report,
         ]
         return values.compactMapValues { $0.map { [$0] } }
     }

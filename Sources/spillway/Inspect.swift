@@ -43,9 +43,10 @@ struct Inspect: ParsableCommand {
 
     @OptionGroup(title: "What to do") var task: InspectArguments
     @OptionGroup(title: "Output") var output: InspectOutputArguments
+    @OptionGroup(title: "Output") var result: ReportArguments
 
     func run() throws {
-        let options = try Surroundings.options(of: "inspect", given: given, config: output.config) {
+        let options = try Surroundings.options(of: "inspect", given: given, config: result.config) {
             (settings) throws(OptionError) in try InspectOptions(settings)
         }
         try Surroundings.armCrashPoint()

@@ -18,15 +18,6 @@ struct InspectArguments: ParsableArguments {
 struct InspectOutputArguments: ParsableArguments {
     @Flag(help: "Show it as JSON.")
     var json = false
-
-    @Option(help: ArgumentHelp("Write the same as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_REPORT, ...), the environment over the file.", valueName: "file"))
-    var config: String?
 }
 
 extension Inspect {
@@ -34,7 +25,7 @@ extension Inspect {
     var given: [InspectOption: [String]] {
         let values: [InspectOption: String?] = [
             .check: task.check ? "true" : nil, .repair: task.repair ? "true" : nil, .export: task.export,
-            .json: output.json ? "true" : nil, .report: output.report,
+            .json: output.json ? "true" : nil, .report: result.report,
         ]
         return values.compactMapValues { $0.map { [$0] } }
     }

@@ -35,11 +35,11 @@ struct Receive: ParsableCommand {
             """)
 
     @OptionGroup(title: "Receiving") var receiving: FileReceivingArguments
-    @OptionGroup(title: "Watching and configuring") var watching: ReceiveWatchingArguments
+    @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
         try Surroundings.armCrashPoint()
-        let settings = try Surroundings.options(of: "receive", given: given, config: watching.config) {
+        let settings = try Surroundings.options(of: "receive", given: given, config: result.config) {
             (settings) throws(OptionError) in try ReceiveSettings(settings)
         }
         let options = try ReceiveOptions(settings)

@@ -36,23 +36,12 @@ struct FileReceivingArguments: ParsableArguments {
     var once = false
 }
 
-struct ReceiveWatchingArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_OUT, ...), the environment over the file.", valueName: "file"))
-    var config: String?
-}
-
 extension Receive {
     /// What the command line gives for each option.
     var given: [ReceiveOption: [String]] {
         let values: [ReceiveOption: String?] = [
             .out: receiving.out, .tokenFile: receiving.tokenFile, .timeout: receiving.timeout,
-            .sync: receiving.sync ? "true" : nil, .once: receiving.once ? "true" : nil, .report: watching.report,
+            .sync: receiving.sync ? "true" : nil, .once: receiving.once ? "true" : nil, .report: result.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }
         given[.listen] = receiving.listen

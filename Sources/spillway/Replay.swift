@@ -48,10 +48,10 @@ struct Replay: ParsableCommand {
 
     @OptionGroup(title: "Onto a wire") var wire: WireArguments
     @OptionGroup(title: "To destinations") var stream: StreamArguments
-    @OptionGroup(title: "Watching and configuring") var watching: ReplayWatchingArguments
+    @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
-        let options = try Surroundings.options(of: "replay", given: given, config: watching.config) {
+        let options = try Surroundings.options(of: "replay", given: given, config: result.config) {
             (settings) throws(OptionError) in try ReplayOptions(settings, inputs: inputs)
         }
         try Self.refuseMissing(options)

@@ -53,24 +53,13 @@ struct StreamArguments: ParsableArguments {
     var drainTimeout: String?
 }
 
-struct ReplayWatchingArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_PACE, ...), the environment over the file.", valueName: "file"))
-    var config: String?
-}
-
 extension Replay {
     /// What the command line gives for each option.
     var given: [ReplayOption: [String]] {
         let values: [ReplayOption: String?] = [
             .interface: wire.interface, .pace: wire.pace, .loop: wire.loop, .count: wire.count,
             .transmit: wire.transmit, .tokenFile: stream.tokenFile, .name: stream.name,
-            .drainTimeout: stream.drainTimeout, .report: watching.report,
+            .drainTimeout: stream.drainTimeout, .report: result.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }
         given[.to] = stream.to

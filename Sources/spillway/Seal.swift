@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Machine
 import Relay
 import Sealing
 
@@ -87,10 +88,13 @@ struct Unseal: ParsableCommand {
 private final class Streams {
     let input: Int32, output: Int32
     private let inputPath: String, outputPath: String
+    /// The name it takes when it is whole; nil where it goes straight into standard output, a device or a pipe.
+    private let finalPath: String?
     private var isComplete = false
 
     init(_ input: String, _ output: String) throws(Failure) {
         (inputPath, outputPath) = (input == "-" ? "standard input" : input, output)
+        finalPath = output == "-" ? nil : OutputPath.replaceable(output)
         if output != "-", Surroundings.isSameFile(output, input) {
             throw Failure(.usage, "-o \(output): that is the input")
         }
@@ -100,14 +104,17 @@ private final class Streams {
         if unsafe fstat(self.input, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
             throw Failure(.noInput, "\(input): a directory")
         }
-        let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC
-        self.output = unsafe output == "-" ? STDOUT_FILENO : open(output + ".part", flags, 0o600)
+        if let finalPath {
+            self.output = unsafe open(finalPath + ".part", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        } else {
+            self.output = unsafe output == "-" ? STDOUT_FILENO : open(output, O_WRONLY | O_CLOEXEC)
+        }
         if self.output < 0 { throw Failure(.cannotCreate, "-o \(output): cannot create: \(FileOutput.reason)") }
     }
 
     deinit {
         // What is not whole is not left behind.
-        if !isComplete, outputPath != "-" { _ = unsafe unlink(outputPath + ".part") }
+        if !isComplete, let finalPath { _ = unsafe unlink(finalPath + ".part") }
     }
 
     func failure(_ error: AgeError) -> Failure {
@@ -117,8 +124,8 @@ private final class Streams {
 
     func complete() throws(Failure) {
         isComplete = true
-        guard outputPath != "-" else { return }
-        guard fsync(output) == 0, unsafe rename(outputPath + ".part", outputPath) == 0 else {
+        guard let finalPath else { return }
+        guard fsync(output) == 0, unsafe rename(finalPath + ".part", finalPath) == 0 else {
             throw Failure(.inputOutput, "\(outputPath): \(FileOutput.reason)")
         }
     }

@@ -41,10 +41,10 @@ struct Send: ParsableCommand {
     var paths: [String] = []
 
     @OptionGroup(title: "Sending") var sending: FileSendingArguments
-    @OptionGroup(title: "Watching and configuring") var watching: SendWatchingArguments
+    @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
-        let settings = try Surroundings.options(of: "send", given: given, config: watching.config) {
+        let settings = try Surroundings.options(of: "send", given: given, config: result.config) {
             (settings) throws(OptionError) in try SendSettings(settings)
         }
         guard !paths.isEmpty else { throw Failure(.usage, "nothing to send: name files\nSee 'spillway help send'.") }

@@ -40,24 +40,13 @@ struct FileSendingArguments: ParsableArguments {
     var tokenFile: String?
 }
 
-struct SendWatchingArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_TO, ...), the environment over the file.", valueName: "file"))
-    var config: String?
-}
-
 extension Send {
     /// What the command line gives for each option.
     var given: [SendOption: [String]] {
         let values: [SendOption: String?] = [
             .method: sending.method, .relay: sending.relay, .rate: sending.rate, .peerRate: sending.peerRate,
             .timeout: sending.timeout,
-            .tokenFile: sending.tokenFile, .report: watching.report,
+            .tokenFile: sending.tokenFile, .report: result.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }
         given[.to] = sending.to

@@ -40,6 +40,7 @@ struct Serve: ParsableCommand {
     @OptionGroup(title: "What is served, and how") var serving: ServingArguments
     @OptionGroup(title: "Clients") var clients: ClientArguments
     @OptionGroup(title: "Watching and configuring") var watching: ServeWatchingArguments
+    @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
         let options = try understood()
@@ -75,7 +76,7 @@ struct Serve: ParsableCommand {
 
     /// The options from all layers, checked.
     private func understood() throws(Failure) -> ServeOptions {
-        try Surroundings.options(of: "serve", given: given, config: watching.config) {
+        try Surroundings.options(of: "serve", given: given, config: result.config) {
             (settings) throws(OptionError) in try ServeOptions(settings)
         }
     }

@@ -89,15 +89,6 @@ struct ServeWatchingArguments: ParsableArguments {
 
     @Option(help: ArgumentHelp("Serve OpenMetrics text over HTTP on ADDR:PORT.", valueName: "addr"))
     var metrics: String?
-
-    @Option(help: ArgumentHelp("Write the final figures as JSON, - is standard output.", valueName: "file"))
-    var report: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "Read options from this YAML file, keyed by their long names. The command line wins over the environment "
-                + "(SPILLWAY_TOKEN, ...), the environment over the file.", valueName: "file"))
-    var config: String?
 }
 
 extension Serve {
@@ -109,7 +100,7 @@ extension Serve {
             .clientRate: clients.clientRate, .connections: clients.connections,
             .clientConnections: clients.clientConnections, .headTimeout: clients.headTimeout,
             .idleTimeout: clients.idleTimeout, .sendTimeout: clients.sendTimeout, .drainTimeout: clients.drainTimeout,
-            .accessLog: watching.accessLog, .metrics: watching.metrics, .report: watching.report,
+            .accessLog: watching.accessLog, .metrics: watching.metrics, .report: result.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }
         if !serving.listen.isEmpty { given[.listen] = serving.listen }

@@ -4,34 +4,6 @@ import Testing
 
 @Suite("The command line of collect")
 struct CollectTests {
-    @Test("Every option of the help exists, and every option that exists is in the help")
-    func options() throws {
-        let help = try spillway(["collect", "--help"]).checked().outputText
-        let listed = Set(help.split { !$0.isLetter && $0 != "-" }.filter { $0.hasPrefix("--") }.map(String.init))
-        let known = CollectOption.allCases.map { "--\($0.rawValue)" } + ["--config", "--help", "--version"]
-        #expect(listed == Set(known))
-        for option in CollectOption.allCases {
-            let result = try spillway(["collect", "--\(option.rawValue)"])
-            expect(result, exits: 64, naming: ["Missing value for '"])
-        }
-    }
-
-    @Test("Every example in the help is a valid command line")
-    func examples() throws {
-        let lines = try spillway(["collect", "--help"]).checked().outputLines.map { String($0.drop { $0 == " " }) }
-        let examples = lines.filter { $0.hasPrefix("spillway collect --listen") }
-        #expect(examples.count == 3)
-        try withTemporaryDirectory { folder in
-            try writeFile("\(folder)/token", [UInt8](repeating: 1, count: 32))
-            for example in examples {
-                let words = example.split(separator: " ").dropFirst().map(String.init)
-                // The last step before work begins is a report that cannot be made.
-                let result = try spillway(words + ["--report", "\(folder)/missing/r"], directory: folder)
-                expect(result, exits: 73, naming: ["--report"])
-            }
-        }
-    }
-
     @Test(
         "64: what is wrong is named, and nothing goes to standard output",
         arguments: [

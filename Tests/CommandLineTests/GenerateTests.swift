@@ -4,36 +4,6 @@ import Testing
 
 @Suite("The command line of generate")
 struct GenerateTests {
-    @Test("Every option of the help exists, and every option that exists is in the help")
-    func options() throws {
-        let help = try spillway(["generate", "--help"]).checked().outputText
-        let listed = Set(help.split { !$0.isLetter && $0 != "-" }.filter { $0.hasPrefix("--") }.map(String.init))
-        let known = GenerateOption.allCases.map { "--\($0.rawValue)" } + ["--config", "--help", "--version"]
-        #expect(listed == Set(known))
-        for option in GenerateOption.allCases {
-            let result = try spillway(["generate", "--\(option.rawValue)"])
-            expect(result, exits: 64, naming: ["Missing value for '"])
-            if option.spelling.count == 2 { #expect(help.contains("  \(option.spelling), --\(option.rawValue) <")) }
-        }
-    }
-
-    @Test("Every example in the help is a valid command line")
-    func examples() throws {
-        let pages = try [["--help"], ["generate", "--help"]].map { try spillway($0).checked().outputLines }
-        let lines = pages.joined().map { String($0.drop { $0 == " " }) }.filter {
-            $0.hasPrefix("spillway generate -i ")
-        }
-        // One of these is the line of usage, which is none.
-        let examples = lines.filter { !$0.contains("[") }
-        #expect(examples.count == 5)
-        try withTemporaryDirectory { folder in
-            for example in examples {
-                let words = example.split(separator: " ").dropFirst().map(String.init)
-                expect(try spillway(words + ["--report", "\(folder)/missing/r"]), exits: 73, naming: ["--report"])
-            }
-        }
-    }
-
     @Test(
         "64: what is wrong is named, and nothing goes to standard output",
         arguments: [

@@ -4,40 +4,6 @@ import Testing
 
 @Suite("The command lines of send and receive")
 struct SendTests {
-    @Test("Every option of the help exists, and every option that exists is in the help")
-    func options() throws {
-        let flags: Set = ["--sync", "--once"]
-        let known = [
-            "send": SendOption.allCases.map(\.spelling), "receive": ReceiveOption.allCases.map(\.spelling),
-        ]
-        for (command, options) in known {
-            let help = try spillway([command, "--help"]).checked().outputText
-            let listed = Set(help.split { !$0.isLetter && $0 != "-" }.filter { $0.hasPrefix("--") }.map(String.init))
-            #expect(listed == Set(options + ["--config", "--help", "--version"]))
-            for option in options where !flags.contains(option) {
-                expect(try spillway([command, option]), exits: 64, naming: ["Missing value for '"])
-            }
-        }
-    }
-
-    @Test("Every example in the help is a valid command line")
-    func examples() throws {
-        for command in ["send", "receive"] {
-            let lines = try spillway([command, "--help"]).checked().outputLines.map { String($0.drop { $0 == " " }) }
-            let examples = lines.filter { $0.hasPrefix("spillway \(command) ") && !$0.contains("[options]") }
-            #expect(examples.count == 3)
-            try withTemporaryDirectory { folder in
-                try writeFile("\(folder)/token", [UInt8](repeating: 1, count: 32))
-                for example in examples {
-                    let words = example.split(separator: " ").dropFirst().map(String.init)
-                    // The last step before work begins is a report that cannot be made.
-                    let result = try spillway(words + ["--report", "\(folder)/missing/r"], directory: folder)
-                    expect(result, exits: 73, naming: ["--report"])
-                }
-            }
-        }
-    }
-
     @Test(
         "64: what is wrong is named",
         arguments: [

@@ -5,14 +5,6 @@ import Testing
 
 @Suite("The command serve")
 struct ServeTests {
-    @Test("Every option of the help exists, and every option that exists is in the help")
-    func options() throws {
-        let help = try spillway(["serve", "--help"]).checked().outputText
-        let listed = Set(help.split { !$0.isLetter && $0 != "-" }.filter { $0.hasPrefix("--") }.map(String.init))
-        let known = ServeOption.allCases.map { "--\($0.rawValue)" } + ["--config", "--help", "--version"]
-        #expect(listed == Set(known))
-    }
-
     @Test("What is wrong with the options is said, with the exit code for it")
     func exits() throws {
         try withTemporaryDirectory { folder in

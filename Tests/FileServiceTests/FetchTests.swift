@@ -42,6 +42,25 @@ struct FetchTests {
         }
     }
 
+    @Test("What is there and no file is written, not replaced: a pipe, and what a link leads to")
+    func otherThanFiles() throws {
+        let content = sampleBytes(300_000, seed: 1)
+        try withServer(files: ["a": content]) { rig in
+            try withTemporaryDirectory { out in
+                try run("mkfifo", ["\(out)/pipe"]).checked()
+                try run("ln", ["-s", "target", "\(out)/link"]).checked()
+                try writeFile("\(out)/target", [1])
+                let words = "\(try builtExecutable("spillway")) fetch \(rig.url)/a -o"
+                let piped = try run("sh", ["-c", "cat \(out)/pipe & \(words) \(out)/pipe >/dev/null; wait"]).checked()
+                #expect(piped.output == content)
+                try fetch(["\(rig.url)/a", "-o", "\(out)/link"]).checked()
+                #expect(try readFile("\(out)/target") == content)
+                let kinds = try run("stat", ["-c", "%F", "\(out)/pipe", "\(out)/link"]).checked().outputLines
+                #expect(kinds == ["fifo", "symbolic link"])
+            }
+        }
+    }
+
     @Test("With a token")
     func token() throws {
         try withServer({ $0.token = "correct-horse" }, files: ["a": [1]]) { rig in

@@ -85,6 +85,9 @@ struct QueryTests {
             for wrong in ["from=xx", "to=2023-13-01T00:00:00Z", "from=5&to=4", "filter=blah+blah", "from=-5y"] {
                 #expect(try rig.get("/?\(wrong)").status == 400, "\(wrong)")
             }
+            let long = "filter=" + [String](repeating: "port+1", count: 400).joined(separator: "+or+")
+            let refused = try rig.get("/?\(long)")
+            #expect(refused.status == 400 && String(decoding: refused.body, as: UTF8.self).contains("2048 bytes"))
             #expect(try rig.figure("queries") == cases.count)
         }
     }

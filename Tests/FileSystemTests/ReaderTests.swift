@@ -126,6 +126,44 @@ struct ReaderTests {
         expectSame(try readAll(file), bytes.suffix(100))
     }
 
+    @Test(
+        "Headers that begin with zeros are no reserved space, wherever a read ends",
+        arguments: [1, 7, 13, 16, 24, 4096, 8191, 131_072])
+    func zerosInHeaders(size: Int) throws {
+        /// Second 0, a second whose least byte is zero, and the least times there are.
+        func file(_ numbers: Range<Int>, _ order: ByteOrder) -> [UInt8] {
+            var file = ClassicBuilder(order: order)
+            for number in numbers {
+                file.packet(
+                    seconds: [0, 1_700_000_000, 1][number % 3], fraction: UInt32(number % 2),
+                    sampleBytes(40 + number % 13, seed: number))
+            }
+            return file.built("").bytes
+        }
+        let count = size < 100 ? 60 : 3000
+        for order in [ByteOrder.little, .big] {
+            let (first, second) = (file(0..<count, order), file(count..<2 * count, order))
+            let (block, other) = (captureNG(0..<count, order: order), captureNG(count..<2 * count, order: order))
+            let mounted = try Mounted { source in
+                try writeFile("\(source)/a1", first)
+                try writeFile("\(source)/a2", second)
+                try writeFile("\(source)/b1", block)
+                try writeFile("\(source)/b2", other)
+            }
+            for (name, bytes) in [("a1..a2", joinedCaptures(first, second)), ("b1..b2", block + other)] {
+                let file = unsafe open(mounted.path(name), O_RDONLY)
+                defer { close(file) }
+                var (all, buffer): ([UInt8], [UInt8]) = ([], [UInt8](repeating: 0, count: size))
+                while true {
+                    let count = unsafe read(file, &buffer, size)
+                    guard count > 0 else { break }
+                    all += buffer[..<count]
+                }
+                expectSame(all, bytes, "\(name), \(order)")
+            }
+        }
+    }
+
     @Test("J1: a live stream can be read again behind its end, and reading beyond it is an error")
     func seeking() throws {
         let (mounted, _, bytes) = try mounted()

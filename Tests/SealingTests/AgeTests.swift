@@ -134,6 +134,33 @@ struct AgeTests {
         }
     }
 
+    @Test("What is there and no file is written, not replaced: a device, a pipe, what a link leads to")
+    func otherThanFiles() throws {
+        try requireRoot()
+        try withTemporaryDirectory { folder in
+            let key = try run(program, ["keygen", "-o", "\(folder)/key"]).checked().outputLines[0]
+            let content = sampleBytes(200_000, seed: 3)
+            try writeFile("\(folder)/plain", content)
+            try run("mknod", ["\(folder)/null", "c", "1", "3"]).checked()
+            try run("mknod", ["\(folder)/full", "c", "1", "7"]).checked()
+            try run("mkfifo", ["\(folder)/pipe"]).checked()
+            try run("ln", ["-s", "target", "\(folder)/link"]).checked()
+            try writeFile("\(folder)/target", [1])
+            let seal = ["seal", "\(folder)/plain", "--to", key, "-o"]
+            let kinds = { try run("stat", ["-c", "%F"] + ["null", "full", "pipe", "link"].map { "\(folder)/\($0)" }) }
+            let before = try kinds().checked().outputLines
+            try run(program, seal + ["\(folder)/null"]).checked()
+            #expect(try run(program, seal + ["\(folder)/full"]).status == .exited(74))
+            try run(program, seal + ["\(folder)/link"]).checked()
+            let unseal = ["--identity", "\(folder)/key", "-o", "-"]
+            #expect(try run(program, ["unseal", "\(folder)/target"] + unseal).checked().output == content)
+            let piped = try run(
+                "sh", ["-c", "cat \(folder)/pipe & \(program) \((seal + ["\(folder)/pipe"]).joined(separator: " ")); wait"])
+            #expect(try run(program, ["unseal", "-"] + unseal, input: piped.checked().output).checked().output == content)
+            #expect(try kinds().checked().outputLines == before)
+        }
+    }
+
     // ---- in memory -----------------------------------------------------------------------------------------------
 
     private func seal(_ content: [UInt8], _ identity: AgeIdentity) throws -> [UInt8] {

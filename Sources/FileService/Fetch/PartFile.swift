@@ -6,14 +6,23 @@ internal import Machine
 final class PartFile {
     private let path: String
     private let descriptor: Int32
+    /// Whether it is a device or a pipe, which is written straight: nothing is there from before or can be taken back.
+    private let isStream: Bool
     /// Bytes that are there.
     private(set) var length: UInt64
     /// What state of the original they belong to; nil when nothing is known.
     private(set) var tag: String?
 
     /// Opens what an earlier attempt left, or begins anew.
-    init(_ path: String) throws(FetchError) {
-        self.path = path
+    init(_ given: String) throws(FetchError) {
+        path = OutputPath.replaceable(given) ?? given
+        isStream = OutputPath.replaceable(given) == nil
+        guard !isStream else {
+            descriptor = unsafe open(path, O_WRONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw FetchError(.output, "\(SystemError("open", path))") }
+            (length, tag) = (0, nil)
+            return
+        }
         descriptor = unsafe open(path + ".part", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FetchError(.output, "\(SystemError("open", path + ".part"))") }
         var status = stat()
@@ -26,6 +35,10 @@ final class PartFile {
 
     /// Cuts off what is behind a place.
     func cut(to place: UInt64) throws(FetchError) {
+        if isStream {
+            guard place == length else { throw FetchError(.output, "\(path): what went into it cannot be taken back") }
+            return
+        }
         guard ftruncate(descriptor, off_t(place)) == 0 else {
             throw FetchError(.output, "\(SystemError("ftruncate", path + ".part"))")
         }
@@ -36,6 +49,7 @@ final class PartFile {
     func restart(_ tag: String) throws(FetchError) {
         try cut(to: 0)
         self.tag = tag
+        guard !isStream else { return }
         let text = Array((tag + "\n").utf8)
         let file = unsafe open(path + ".part.tag", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         defer { if file >= 0 { close(file) } }
@@ -50,11 +64,13 @@ final class PartFile {
         var written = 0
         while written < bytes.count {
             let place = written
-            let count = unsafe bytes.withUnsafeBytes {
-                unsafe pwrite(descriptor, $0.baseAddress! + place, bytes.count - place, off_t(length))
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                let (start, rest) = unsafe (buffer.baseAddress! + place, buffer.count - place)
+                return unsafe isStream
+                    ? Glibc.write(descriptor, start, rest) : pwrite(descriptor, start, rest, off_t(length))
             }
             guard count > 0 || errno == EINTR else {
-                throw FetchError(.output, "\(SystemError("write", path + ".part"))")
+                throw FetchError(.output, "\(SystemError("write", isStream ? path : path + ".part"))")
             }
             written += max(count, 0)
             length += UInt64(max(count, 0))
@@ -63,6 +79,7 @@ final class PartFile {
 
     /// The file is whole: it takes its name.
     func complete() throws(FetchError) {
+        guard !isStream else { return }
         guard fsync(descriptor) == 0, unsafe rename(path + ".part", path) == 0 else {
             throw FetchError(.output, "\(SystemError("rename", path))")
         }
@@ -71,6 +88,7 @@ final class PartFile {
 
     /// Removes what nothing has come of.
     func discard() {
+        guard !isStream else { return }
         _ = unsafe unlink(path + ".part")
         _ = unsafe unlink(path + ".part.tag")
     }

@@ -25,15 +25,17 @@ extension ServeLoop {
     }
 
     func sendQuery(_ connection: Connection, _ directory: OpenFile, _ request: CaptureQuery.Request) {
-        let query: CaptureQuery
-        do throws(CaptureQuery.Fault) {
-            query = try CaptureQuery(request, now: Clock.realtime())
-        } catch {
-            // What is wrong with a filter is libpcap's sentence about the client's own words.
-            return send(connection, .badRequest, type: "text/plain; charset=utf-8", Array("\(error.reason)\n".utf8))
+        // Filters can take long to compile, so that not even the question is understood by the loop.
+        lend(connection) { [shared] writer in
+            do throws(CaptureQuery.Fault) {
+                let query = try CaptureQuery(request, now: Clock.realtime())
+                shared.counters.add(.queries)
+                query.run(directory, writer)
+            } catch {
+                // What is wrong with a filter is libpcap's sentence about the client's own words.
+                writer.fail(.badRequest, error.reason)
+            }
         }
-        shared.counters.add(.queries)
-        lend(connection) { writer in query.run(directory, writer) }
     }
 
     /// Gives the connection to a thread until the response is sent.

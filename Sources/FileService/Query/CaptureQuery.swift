@@ -31,6 +31,8 @@ struct CaptureQuery: Sendable {
     /// libpcap's language; nil lets everything through.
     let filter: String?
 
+    private static let filterLimit = 2048
+
     /// Understands a question.
     init(_ request: Request, now: UInt64) throws(Fault) {
         func time(_ name: String, _ text: String?, _ otherwise: UInt64) throws(Fault) -> UInt64 {
@@ -48,6 +50,10 @@ struct CaptureQuery: Sendable {
         filter = request.filter.flatMap { $0.isEmpty ? nil : $0 }
         guard from <= to else { throw Fault(reason: "from: later than to") }
         guard let filter else { return }
+        // libpcap's time grows with the square of it.
+        guard filter.utf8.count <= Self.filterLimit else {
+            throw Fault(reason: "filter: longer than \(Self.filterLimit) bytes")
+        }
         // Whether it is sound is best known before the answer begins; other link types may know other words.
         do throws(PacketFilterError) {
             _ = try PacketFilter(filter, linkType: .ethernet)

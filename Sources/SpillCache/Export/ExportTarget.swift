@@ -9,7 +9,9 @@ final class ExportTarget {
     private var isOwned = false
     var part: String { name + ".part" }
 
-    init(_ path: String) throws(SystemError) {
+    init(_ given: String) throws(SystemError) {
+        // It is made by going back in it, which a pipe or a device does not let anybody do.
+        guard let path = OutputPath.replaceable(given) else { throw SystemError("open", given, code: EINVAL) }
         let slash = path.lastIndex(of: "/")
         let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         name = slash.map { String(path[path.index(after: $0)...]) } ?? path

@@ -74,7 +74,7 @@ public struct CacheRepair: ~Copyable {
             return .left(name: name, reason: "there is a sealed file of the same name")
         }
         if report.header == nil || report.contents.batches == 0 {
-            try setAside(name)
+            try directory.setAside(name)
             try directory.remove(name)
             try directory.sync()
             return .setAside(name: name)
@@ -99,7 +99,7 @@ public struct CacheRepair: ~Copyable {
         let workshop = try DirectoryHandle("\(directory.path)/repair", creating: true)
         let copy = try CacheCopy(of: name, cacheName, in: directory, to: workshop, application: application)
         CrashPoint.repairWritten.pass()
-        try setAside(name)
+        try directory.setAside(name)
         CrashPoint.repairSetAside.pass()
         // Its batches have other places now. Without the list of what is owed all of them are owed once more, which costs a
         // resend; with the old list some would never be sent.
@@ -111,20 +111,6 @@ public struct CacheRepair: ~Copyable {
         CrashPoint.repairRenamed.pass()
         try directory.sync()
         return .rewritten(name: cacheName.sealed, batches: copy.batches, lost: copy.lostBytes)
-    }
-
-    /// Gives a file a second name in `damaged`, a new one each time.
-    private func setAside(_ name: String) throws(SystemError) {
-        let place = try DirectoryHandle("\(directory.path)/damaged", creating: true)
-        var number = 1
-        while true {
-            do throws(SystemError) {
-                return try directory.link(name, to: number == 1 ? name : "\(name).\(number)", in: place)
-            } catch {
-                guard error.code == EEXIST, number < 1000 else { throw error }
-                number += 1
-            }
-        }
     }
 
     /// Removes what a repair that did not end has left.
