@@ -39,7 +39,7 @@ let package = Package(
                 "Options",
             ]),
         // For the fuzzers of what builds with swift-crypto.
-        .library(name: "SpillwayService", targets: ["FileService", "Sealing"]),
+        .library(name: "SpillwayService", targets: ["Distribution", "FileService", "Sealing"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

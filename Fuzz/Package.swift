@@ -29,6 +29,7 @@ let package = Package(
         fuzzer("FuzzControlBlocks", "SpillwayParts"),
         fuzzer("FuzzFragments", "Fragments"),
         fuzzer("FuzzHeaders", "SpillwayParts"),
+        fuzzer("FuzzMessages", "SpillwayService"),
         fuzzer("FuzzMount", "SpillwayParts"),
         fuzzer("FuzzOptions", "SpillwayParts"),
         fuzzer("FuzzReassembly", "SpillwayParts"),

@@ -22,6 +22,9 @@ public enum CrashPoint: Int32, CaseIterable, Sendable {
     // Repair and export of a cache.
     case repairWritten, repairSetAside, repairReplaced, repairRenamed
     case exportCreated, exportRunWritten, exportComplete, exportSynced, exportRenamed
+    // Files from other machines.
+    case receivePartCreated, receiveJournalCreated, receivePieceWritten, receivePieceNoted, receiveSynced, receiveRenamed
+    case receiveDirectorySynced, receiveJournalRemoved
 
     /// The name in `SPILLWAY_CRASH_AT`.
     public var name: String { "\(self)" }

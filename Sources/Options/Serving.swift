@@ -1,4 +1,4 @@
-/// `run --serve`: `ADDR:PORT,dir=DIR`.
+/// `run --serve`: `ADDR:PORT[,dir=DIR]`.
 public struct Serving: Sendable, Equatable {
     /// Where clients connect.
     public let address: Address
@@ -6,7 +6,9 @@ public struct Serving: Sendable, Equatable {
     public let directory: String
 
     /// Parses it; the error is a sentence about what is wrong with it.
-    init(parsing text: String) throws(SpecificationError) {
+    ///
+    /// - Parameter cache: the directory of the spill cache, which is served where none is named.
+    init(parsing text: String, cache: String?) throws(SpecificationError) {
         let specification = try Specification(text)
         guard let address = Address.listening(specification.target) else {
             throw SpecificationError(
@@ -14,8 +16,8 @@ public struct Serving: Sendable, Equatable {
                     + "127.0.0.1:8080,dir=/var/captures")
         }
         let values = try specification.values(of: ["dir"])
-        guard let directory = values["dir"], !directory.isEmpty, !directory.utf8.contains(0) else {
-            throw SpecificationError("say what is served; write ADDR:PORT,dir=DIR")
+        guard let directory = values["dir"] ?? cache, !directory.isEmpty, !directory.utf8.contains(0) else {
+            throw SpecificationError("say what is served: write ADDR:PORT,dir=DIR, or give --spill DIR")
         }
         self.address = address
         self.directory = directory
@@ -25,8 +27,9 @@ public struct Serving: Sendable, Equatable {
 extension Settings {
     func serving() throws(OptionError) -> Serving? {
         guard let setting = last(.serve) else { return nil }
+        let cache = try plainPath(.spill)
         do throws(SpecificationError) {
-            return try Serving(parsing: setting.text)
+            return try Serving(parsing: setting.text, cache: cache)
         } catch {
             throw OptionError("\(setting.quotation): \(error.reason)")
         }

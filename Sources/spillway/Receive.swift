@@ -38,6 +38,7 @@ struct Receive: ParsableCommand {
     @OptionGroup(title: "Watching and configuring") var result: ReportArguments
 
     func run() throws {
+        try Surroundings.armCrashPoint()
         let settings = try Surroundings.options(of: "receive", given: given, config: result.config) {
             (settings) throws(OptionError) in try ReceiveSettings(settings)
         }

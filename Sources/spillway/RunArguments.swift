@@ -295,7 +295,7 @@ struct WatchingArguments: ParsableArguments {
         help: ArgumentHelp(
             """
             Serve a directory over HTTP beside the run, on the control CPUs, as 'spillway serve' does with its defaults: \
-            ADDR:PORT,dir=DIR.
+            ADDR:PORT[,dir=DIR] (default: the directory of --spill).
             """, valueName: "addr"))
     var serve: String?
 

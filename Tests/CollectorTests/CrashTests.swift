@@ -5,10 +5,11 @@ import Testing
 
 @Suite("A collector that dies", .serialized)
 struct CrashTests {
-    /// Points that a collector passes. The footer and its renaming belong to the relay's cache, others to its tools.
+    /// Points that a collector passes. The footer and its renaming belong to the relay's cache, others to its tools
+    /// and to receivers of files.
     static let points = CrashPoint.allCases.filter { point in
         ![.cacheFooterWritten, .cacheRenamed, .cacheRemoved].contains(point)
-            && !["repair", "export"].contains { point.name.hasPrefix($0) }
+            && !["repair", "export", "receive"].contains { point.name.hasPrefix($0) }
     }
 
     @Test("At each durable step, fifty times: every packet is in a file once", arguments: points)

@@ -48,6 +48,40 @@ struct RunServingTests {
         }
     }
 
+    @Test("Where no directory is named the spill cache is served, as the same bytes that are in it")
+    func cache() throws {
+        try requireTool("curl")
+        let packet = sampleBytes(100, seed: 7)
+        try withTemporaryDirectory { folder in
+            let (cache, input) = ("\(folder)/cache", "\(folder)/in.pcap")
+            try writeFile(input, PacketBuilder.pcapFile([packet], linkType: 1))
+            let arguments = [
+                "run", "-r", input, "--to", "127.0.0.1:1", "--spill", cache, "--keep", "1h", "--drain-timeout", "60s",
+                "--memory", "160M", "--serve", "127.0.0.1:0",
+            ]
+            try withChild(try builtExecutable("spillway"), arguments) { child in
+                try child.waitUntil { _, errors in errors.contains("serving \(cache) on ") }
+                let base = try #require(
+                    child.errorText.split(whereSeparator: \.isWhitespace).first { $0.hasPrefix("http://") })
+                // The run cannot end, because its destination is not there; its one packet is in the cache soon.
+                var found: (file: String, bytes: [UInt8])?
+                let deadline = ContinuousClock.now + .seconds(50)
+                while found == nil, ContinuousClock.now < deadline {
+                    let index = try run("curl", ["-sSf", "\(base)?format=json"]).checked().outputText
+                    for match in index.matches(of: /"name": ?"([^"]+)"/) {
+                        let served = try run("curl", ["-sSf", "\(base)\(match.1)"]).checked().output
+                        if served.contains(packet) { found = (String(match.1), served) }
+                    }
+                    if found == nil { usleep(20_000) }
+                }
+                let (file, served) = try #require(found)
+                child.send(signal: SIGKILL)
+                _ = try child.wait()
+                #expect(try readFile("\(cache)/\(file)").starts(with: served))
+            }
+        }
+    }
+
     @Test("What is wrong with it is said before the run begins")
     func exits() throws {
         try withTemporaryDirectory { folder in

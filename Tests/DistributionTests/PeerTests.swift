@@ -1,4 +1,6 @@
 import Glibc
+import Machine
+import Synchronization
 import TestSupport
 import Testing
 
@@ -35,6 +37,35 @@ struct PeerTests {
             let states = String(decoding: try readFile("\(folder)/r"), as: UTF8.self).split(separator: "\n")
                 .filter { $0.contains("\"state\"") }.map { $0.split(separator: "\"")[3] }
             #expect(states == ["failed", "failed", "done", "done"])
+        }
+    }
+
+    @Test("A file that somebody else is sending is offered again until the time is over, and taken when he is gone")
+    func busy() throws {
+        try withTemporaryDirectory { folder in
+            let bytes = sampleBytes(2 << 20)
+            try writeFile("\(folder)/f", bytes)
+            try writeFile("\(folder)/g", sampleBytes(10))
+            let receiver = try RunningReceiver("\(folder)/out")
+            // A sender that says something all the time is not taken for dead.
+            let other = try TalkingPeer(port: receiver.port)
+            defer { other.stop() }
+            other.waitUntilHeard()
+            let refused = "f: refused: another sender is sending it"
+            let refusedAtLast = try send(["\(folder)/f", "\(folder)/g", "--timeout", "1s"], to: [receiver.address])
+            #expect(refusedAtLast.status == .exited(73), "\(refusedAtLast.errorText)")
+            #expect(refusedAtLast.errorText.contains("f: another sender is sending it"))
+            // The other file was not held up.
+            #expect(try tree(receiver.out) == ["g": sampleBytes(10)])
+            let before = receiver.child.errorText.ranges(of: refused).count
+            #expect(before >= 2)
+            let sender = try ChildProcess(
+                try builtExecutable("spillway"), ["send", "\(folder)/f", "--to", receiver.address],
+                environment: withoutOwnVariables())
+            try receiver.child.waitUntil { _, errors in errors.ranges(of: refused).count > before }
+            other.stop()
+            try sender.wait().checked()
+            #expect(try tree(receiver.out)["f"] == bytes)
         }
     }
 
@@ -126,5 +157,38 @@ struct PeerTests {
             #expect(report.all("resent_pieces") == [0, 1])
             #expect(report.all("sent_bytes") == [7 << 20, 6 << 20, 1 << 20])
         }
+    }
+}
+
+/// A sender that announces the file "f" again and again and sends nothing of it.
+final class TalkingPeer: Sendable {
+    private let isStopped = Atomic<Bool>(false)
+    private let hasEnded = Atomic<Bool>(false), isHeard = Atomic<Bool>(false)
+
+    init(port: UInt16) throws {
+        try PinnedThread(name: "talker", cpus: nil) { [self] in
+            speak(to: port)
+            hasEnded.store(true, ordering: .releasing)
+        }.detach()
+    }
+
+    private func speak(to port: UInt16) {
+        guard let peer = try? RawPeer(port: port), (try? peer.open()) != nil else { return }
+        while !isStopped.load(ordering: .relaxed) {
+            peer.announce(0, "f", size: 3 << 20)
+            // The first answer says that the file is his now.
+            if peer.next()?.kind == 5 { isHeard.store(true, ordering: .releasing) }
+            usleep(20_000)
+        }
+    }
+
+    /// Waits until the file is his.
+    func waitUntilHeard() {
+        while !isHeard.load(ordering: .acquiring), !hasEnded.load(ordering: .acquiring) { usleep(1000) }
+    }
+
+    func stop() {
+        isStopped.store(true, ordering: .relaxed)
+        while !hasEnded.load(ordering: .acquiring) { usleep(1000) }
     }
 }

@@ -7,7 +7,7 @@ struct ResumeTests {
     private static let size = 24 << 20
 
     /// Waits until so many pieces are noted in a receiver's journal.
-    private static func waitForPieces(_ count: Int, in out: String, _ child: ChildProcess) throws {
+    static func waitForPieces(_ count: Int, in out: String, _ child: ChildProcess) throws {
         while true {
             let isRunning = child.isRunning()
             let names = (try? directoryEntries("\(out)/.spillway")) ?? []

@@ -10,12 +10,14 @@ final class RunningReceiver {
     private(set) var port: UInt16 = 0
 
     /// Starts one on a port of the kernel's choice, or this one, and waits until it listens.
-    init(_ out: String, _ arguments: [String] = [], port: UInt16 = 0) throws {
+    ///
+    /// - Parameter crashAt: where it is to die (CONTRIBUTING.md, "Crash points").
+    init(_ out: String, _ arguments: [String] = [], port: UInt16 = 0, crashAt: String? = nil) throws {
         self.out = out
         child = try ChildProcess(
             try builtExecutable("spillway"),
             ["receive", "--listen", "127.0.0.1:\(port)", "--out", out, "--report", "\(reportFolder)/r"] + arguments,
-            environment: withoutOwnVariables())
+            environment: withoutOwnVariables().merging(["SPILLWAY_CRASH_AT": crashAt]) { _, new in new })
         let start = "spillway: receiving at 127.0.0.1:"
         try child.waitUntil { _, errors in errors.contains(start) && errors.contains(" into ") }
         let line = try #require(child.errorText.split(separator: "\n").first { $0.hasPrefix(start) })

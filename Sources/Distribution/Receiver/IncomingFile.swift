@@ -83,11 +83,13 @@ final class IncomingFile {
         descriptor = unsafe spillway_open_beneath(
             directory.state, label + ".part", O_RDWR | O_CREAT | O_CLOEXEC, 0o600, 0)
         guard descriptor >= 0 else { throw Refusal(-descriptor, "cannot make the part file") }
+        CrashPoint.receivePartCreated.pass()
         do throws(SystemError) {
             journal = try PieceJournal(label + ".pieces", in: directory.state, for: announcement)
         } catch {
             throw Refusal(error.code, "cannot keep a journal")
         }
+        CrashPoint.receiveJournalCreated.pass()
         guard let journal else { return }
         if ftruncate(descriptor, off_t(announcement.size)) != 0 { throw Refusal(errno, "cannot make room") }
         if count > 1 {
@@ -138,6 +140,7 @@ final class IncomingFile {
 
     /// A piece is written. False if it is not what the sender says it is.
     func take(_ piece: UInt64, _ hash: TreeHash) throws(Refusal) -> Bool {
+        CrashPoint.receivePieceWritten.pass()
         computed[Int(piece)] = hash
         _ = try? arrived.insert(piece..<piece + 1)
         if announced.contains(piece), !verify(piece) { return false }
@@ -147,6 +150,7 @@ final class IncomingFile {
         } catch {
             throw Refusal(error.code, "cannot keep a journal")
         }
+        CrashPoint.receivePieceNoted.pass()
         return true
     }
 
@@ -195,24 +199,35 @@ final class IncomingFile {
 
     /// Gives the file its name, if its root is what the sender says.
     ///
-    /// - Parameter isDurable: whether the bytes are on disk before that.
+    /// - Parameter isDurable: whether the bytes are on disk before that, and the name when this returns.
     func publish(isDurable: Bool) throws(Refusal) -> TreeHash {
         let own = TreeHash.root(of: computed)
         guard own == root else {
             throw Refusal(.rootDiffers, "the root of the pieces is \(own), the sender's \(root.map { "\($0)" } ?? "-")")
         }
-        if isExisting { return own }
+        if isExisting {
+            // A journal is left of a life that ended right behind the renaming.
+            discardState()
+            return own
+        }
         _ = fchmod(descriptor, mode_t(announcement.mode & 0o777))
         spillway_set_modified(descriptor, announcement.modified)
-        if isDurable, fsync(descriptor) != 0 { throw Refusal(errno, "cannot sync the file") }
-        try directory.publish(label + ".part", as: parts)
+        if isDurable {
+            guard fsync(descriptor) == 0 else { throw Refusal(errno, "cannot sync the file") }
+            CrashPoint.receiveSynced.pass()
+        }
+        try directory.publish(label + ".part", as: parts, isDurable: isDurable)
         directory.removeState(label + ".pieces")
+        CrashPoint.receiveJournalRemoved.pass()
         return own
     }
 
     /// Forgets what is there of it.
     func discard() {
-        guard !isExisting else { return }
+        if !isExisting { discardState() }
+    }
+
+    private func discardState() {
         directory.removeState(label + ".part")
         directory.removeState(label + ".pieces")
     }

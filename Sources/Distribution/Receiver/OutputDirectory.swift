@@ -53,12 +53,15 @@ final class OutputDirectory {
     }
 
     /// The directory of these names beneath this one, made where it is not there. The caller closes it.
-    func directory(_ parts: some Sequence<String>) throws(Refusal) -> Int32 {
+    ///
+    /// - Parameter isDurable: whether the names of those that are made are on disk when this returns.
+    func directory(_ parts: some Sequence<String>, isDurable: Bool = false) throws(Refusal) -> Int32 {
         var current = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
         guard current >= 0 else { throw Refusal(.inputOutput, reason(errno)) }
         for part in parts {
             let made = unsafe mkdirat(current, part, 0o755)
             let status = made == 0 ? 0 : errno
+            if made == 0, isDurable { _ = fsync(current) }
             let next = unsafe spillway_open_beneath(current, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, 0)
             close(current)
             guard next >= 0 else {
@@ -71,12 +74,18 @@ final class OutputDirectory {
     }
 
     /// Gives a file from the state directory its name, replacing what has it.
-    func publish(_ part: String, as parts: [String]) throws(Refusal) {
-        let parent = try directory(parts.dropLast())
+    ///
+    /// - Parameter isDurable: whether the name is on disk when this returns.
+    func publish(_ part: String, as parts: [String], isDurable: Bool) throws(Refusal) {
+        let parent = try directory(parts.dropLast(), isDurable: isDurable)
         defer { close(parent) }
         guard unsafe renameat(state, part, parent, parts[parts.count - 1]) == 0 else {
             throw Refusal(errno, "cannot give the file its name")
         }
+        CrashPoint.receiveRenamed.pass()
+        guard isDurable else { return }
+        guard fsync(parent) == 0 else { throw Refusal(errno, "cannot sync the name") }
+        CrashPoint.receiveDirectorySynced.pass()
     }
 
     /// Opens a finished file for reading; nil if it is not there or no regular file.

@@ -45,20 +45,26 @@ struct PieceIntake: ~Copyable {
     }
 
     /// Takes what is there, at most 256 KiB.
+    ///
+    /// What the hasher keeps for the next part is not written yet either. So writes begin and end where pages do, and the kernel can
+    /// take large folios for them, whatever lengths come out of the socket; only the end of the piece is written as it comes.
     @_noLocks mutating func take(from socket: Int32, memory: UnsafeMutableRawPointer) -> IntakeOutcome {
         let place = unsafe memory + PieceHasher.room
         let most = min(Self.memoryByteCount &- PieceHasher.room, Int(length &- taken))
         let count = unsafe spillway_receive(socket, place, most)
         if count == 0 { return .closed }
         if count < 0 { return count == -Int(EAGAIN) ? .blocked : .broken(Int32(-count)) }
+        let kept = hasher.restCount
         unsafe hasher.putRest(before: place)
         unsafe hasher.add(place, byteCount: count)
-        if file >= 0, writeFailure == 0 {
-            let status = unsafe spillway_write_all_at(file, place, count, start &+ taken)
+        let isWhole = taken &+ UInt64(count) == length
+        let ready = kept &+ count &- (isWhole ? 0 : hasher.restCount)
+        if file >= 0, writeFailure == 0, ready > 0 {
+            let status = unsafe spillway_write_all_at(file, place - kept, ready, start &+ taken &- UInt64(kept))
             writeFailure = -status
         }
         taken = taken &+ UInt64(count)
-        return taken == length ? .pieceEnded : .progressed
+        return isWhole ? .pieceEnded : .progressed
     }
 
     /// The hash of the piece that ended.

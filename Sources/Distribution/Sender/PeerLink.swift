@@ -31,6 +31,8 @@ final class PeerLink: EventHandler {
     /// Files that are done with, and the next one to look at.
     private var settled: Set<UInt32> = []
     private var next = 0
+    /// Files that somebody else is sending to this receiver, which are offered again.
+    private var postponed = PostponedFiles()
     /// Verified bytes of settled files.
     private var settledBytes: UInt64 = 0
 
@@ -67,6 +69,7 @@ final class PeerLink: EventHandler {
     /// Does what is due.
     func tick(_ now: UInt64) {
         if isOver { return }
+        for number in postponed.givenUp(now, timeout: loop.options.timeout) { note(number, isDone: false) }
         if stage != .waiting, !isSettled, now - lastProgress > loop.options.timeout {
             return fail(.broken(status.error ?? "no progress for \(loop.options.timeout / 1_000_000_000) s"))
         }
@@ -75,7 +78,7 @@ final class PeerLink: EventHandler {
     }
 
     /// When it wants to be looked at again; nil if only events matter.
-    var deadline: UInt64? { stage == .waiting ? retryTime : pausedUntil != 0 ? pausedUntil : nil }
+    var deadline: UInt64? { stage == .waiting ? retryTime : pausedUntil != 0 ? pausedUntil : postponed.nextTime }
 
     private func connect() {
         let endpoint = endpoints[attempts % endpoints.count]
@@ -179,7 +182,7 @@ final class PeerLink: EventHandler {
         case .refused(let number, let refusal):
             guard let delivery = deliveries[number] else { return }
             status.error = "\(delivery.file.announcement.name): \(refusal.text)"
-            settle(number, isDone: false)
+            if case .busy = refusal.code { postpone(number) } else { settle(number, isDone: false) }
         case .forwardFailed(let address, let words):
             for peer in loop.peers where peer.relay === self && peer.endpointText == address {
                 peer.bypassRelay("\(status.address) cannot pass on to it: \(words)")
@@ -198,23 +201,35 @@ final class PeerLink: EventHandler {
 
     /// Announces the next files, so many that the peer's answers are there when their turn comes.
     func announce() {
+        for number in postponed.due(Clock.monotonic()) { announce(loop.files[Int(number)]) }
         while order.count < 64, next < loop.files.count {
             let file = loop.files[next]
             next += 1
-            if settled.contains(file.number) { continue }
-            let isFile = file.announcement.kind == .file
-            let descriptor = isFile ? file.open() : -1
-            guard let descriptor, file.failure == nil else {
-                if descriptor != nil { file.release() }
-                status.error = "\(file.announcement.name): \(file.failure ?? "cannot open")"
-                note(file.number, isDone: false)
-                continue
-            }
-            deliveries[file.number] = Delivery(file, descriptor: descriptor)
-            order.append(file.number)
-            buffer.say(.file(file.announcement))
+            if !settled.contains(file.number) { announce(file) }
         }
         status.totalBytes = loop.totalBytes
+    }
+
+    private func announce(_ file: SourceFile) {
+        let isFile = file.announcement.kind == .file
+        let descriptor = isFile ? file.open() : -1
+        guard let descriptor, file.failure == nil else {
+            if descriptor != nil { file.release() }
+            status.error = "\(file.announcement.name): \(file.failure ?? "cannot open")"
+            note(file.number, isDone: false)
+            return
+        }
+        deliveries[file.number] = Delivery(file, descriptor: descriptor)
+        order.append(file.number)
+        buffer.say(.file(file.announcement))
+    }
+
+    /// Offers a file again later: another sender, or what was left of an earlier one, has it in hand.
+    private func postpone(_ number: UInt32) {
+        guard let delivery = deliveries.removeValue(forKey: number) else { return }
+        order.removeAll { $0 == number }
+        if delivery.descriptor >= 0 { delivery.file.release() }
+        postponed.add(number, Clock.monotonic())
     }
 
     /// A file is done with here.
@@ -228,6 +243,7 @@ final class PeerLink: EventHandler {
 
     private func note(_ number: UInt32, isDone: Bool) {
         settled.insert(number)
+        postponed.remove(number)
         if isDone { status.filesDone += 1 } else { status.filesFailed += 1 }
         lastProgress = Clock.monotonic()
     }
@@ -349,6 +365,8 @@ final class PeerLink: EventHandler {
         for delivery in deliveries.values where delivery.descriptor >= 0 { delivery.file.release() }
         (deliveries, order, next, buffer) = ([:], [], 0, MessageBuffer())
         orders = []
+        // All that is not settled is announced anew anyway.
+        postponed.forgetTimes()
         (isBlocked, isLoading, pausedUntil) = (false, false, 0)
         relay = nil
         guard socket >= 0 else { return }
