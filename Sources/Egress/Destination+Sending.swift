@@ -204,8 +204,8 @@ extension Destination {
         let position = written &- UInt64(truncatingIfNeeded: outstanding)
         guard position > acknowledged else { return 0 }
         acknowledged = position
-        // What a collector has taken into its kernel's memory is no progress yet.
-        guard !isAgreed else { return 0 }
+        // What a collector has taken into its kernel's memory is no progress yet, and greetings are none at all.
+        guard carries, !isAgreed else { return 0 }
         lastProgress = now
         var settled = 0
         while let entry = inFlight.popAcknowledged(upTo: position) {
