@@ -10,8 +10,8 @@ public enum AgeError: Error, Sendable, Equatable, CustomStringConvertible {
     case badChunk(UInt64)
     /// The file ends before the payload does.
     case truncated
-    /// What a reader or writer reported.
-    case failed(String)
+    /// The input cannot be read, and the output cannot be written, for this reason.
+    case unreadable(String), unwritable(String)
 
     /// One line.
     public var description: String {
@@ -21,7 +21,7 @@ public enum AgeError: Error, Sendable, Equatable, CustomStringConvertible {
         case .noIdentityMatches: "none of the identities opens it"
         case .badChunk(let number): "chunk \(number) is damaged, or was changed"
         case .truncated: "it ends too early"
-        case .failed(let reason): reason
+        case .unreadable(let reason), .unwritable(let reason): reason
         }
     }
 }

@@ -90,6 +90,8 @@ private final class Streams {
     private let inputPath: String, outputPath: String
     /// The name it takes when it is whole; nil where it goes straight into standard output, a device or a pipe.
     private let finalPath: String?
+    /// The name it has until then: one that nobody can have taken before.
+    private let partPath: String
     private var isComplete = false
 
     init(_ input: String, _ output: String) throws(Failure) {
@@ -104,8 +106,10 @@ private final class Streams {
         if unsafe fstat(self.input, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
             throw Failure(.noInput, "\(input): a directory")
         }
-        if let finalPath {
-            self.output = unsafe open(finalPath + ".part", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        partPath = "\(finalPath ?? output).\(String(UInt64.random(in: 1...UInt64.max), radix: 16)).part"
+        if finalPath != nil {
+            // Never something that is there already: a link would lead elsewhere, and a file of somebody else's could be read by him.
+            self.output = unsafe open(partPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         } else {
             self.output = unsafe output == "-" ? STDOUT_FILENO : open(output, O_WRONLY | O_CLOEXEC)
         }
@@ -114,19 +118,22 @@ private final class Streams {
 
     deinit {
         // What is not whole is not left behind.
-        if !isComplete, let finalPath { _ = unsafe unlink(finalPath + ".part") }
+        if !isComplete, finalPath != nil, output >= 0 { _ = unsafe unlink(partPath) }
     }
 
     func failure(_ error: AgeError) -> Failure {
-        if case .failed = error { return Failure(.inputOutput, "\(inputPath): \(error)") }
-        return Failure(.badData, "\(inputPath): \(error)")
+        switch error {
+        case .unreadable: Failure(.inputOutput, "\(inputPath): \(error)")
+        case .unwritable: Failure(.inputOutput, "-o \(outputPath): \(error)")
+        default: Failure(.badData, "\(inputPath): \(error)")
+        }
     }
 
     func complete() throws(Failure) {
-        isComplete = true
         guard let finalPath else { return }
-        guard fsync(output) == 0, unsafe rename(finalPath + ".part", finalPath) == 0 else {
-            throw Failure(.inputOutput, "\(outputPath): \(FileOutput.reason)")
+        guard fsync(output) == 0, unsafe rename(partPath, finalPath) == 0 else {
+            throw Failure(.inputOutput, "-o \(outputPath): \(FileOutput.reason)")
         }
+        isComplete = true
     }
 }

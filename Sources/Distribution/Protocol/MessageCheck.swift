@@ -35,7 +35,9 @@ internal import Glibc
             var sink = [UInt8](repeating: 0, count: 4096)
             while rest > 0 {
                 let most = Int(min(rest, 4096))
-                let count = unsafe sink.withUnsafeMutableBytes { unsafe spillway_receive(ends.1, $0.baseAddress!, most) }
+                let count = unsafe sink.withUnsafeMutableBytes {
+                    unsafe spillway_receive(ends.1, $0.baseAddress!, most)
+                }
                 if count <= 0 { return }
                 rest -= UInt64(count)
             }

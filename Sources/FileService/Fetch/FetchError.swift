@@ -24,6 +24,13 @@ public struct FetchError: Error, Sendable, CustomStringConvertible {
         self.description = description
     }
 
+    /// The same, with what was to be fetched in front where it does not say so.
+    func about(_ address: HTTPAddress) -> FetchError {
+        if case .output = kind { return self }
+        if description.hasPrefix(address.authority) { return self }
+        return FetchError(kind, "\(address.authority)\(address.target): \(description)")
+    }
+
     /// Whether another attempt may succeed.
     var isPassing: Bool {
         switch kind {
