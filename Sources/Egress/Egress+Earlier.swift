@@ -20,7 +20,8 @@ extension Egress {
             let count = cache.setup.earlier.count
             if count > 0 {
                 setup.log(
-                    "--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are")
+                    "--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are"
+                )
             }
             return
         }

@@ -228,8 +228,9 @@ final class Chain {
     private func leave(_ part: ChainPart) throws(Errno) -> ReadOutcome {
         _ = part.finish()
         filesDone += 1
-        ring.remember(part)
         namesChanged = true
+        if let next = ring.oldestLeft(behind: part, catalogue) { return try append(next, behind: part) }
+        ring.remember(part)
         return try goOn(from: part)
     }
 

@@ -25,6 +25,9 @@ final class ChainPart {
     /// When bytes came last, by the monotonic clock.
     private(set) var lastGrowth = Clock.monotonic()
 
+    /// When the file was changed last, as far as that was looked at; nanoseconds since 1970.
+    private var lastChange: UInt64 = 0
+    private var startOfHeader: [UInt8] = []
     private let path: String
     private let source: SourceTree
     private var file: Int32
@@ -68,12 +71,12 @@ final class ChainPart {
         try reopen()
         let count: Int
         if converted != nil {
-            count = try unsafe converted!.read(target, at: offset, file)
+            count = try unsafe converted!.read(target, at: offset, file) { isWhatItWas() }
         } else {
             let read = unsafe spillway_pread(file, target.baseAddress!, target.count, offset)
             guard read >= 0 else { throw Errno(errno) }
             let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: target[..<read])
-            count = read == 0 ? 0 : unsafe walk.advance(bytes, at: offset, file: file)
+            count = read == 0 || !isWhatItWas() ? 0 : unsafe walk.advance(bytes, at: offset, file: file)
         }
         if offset < UInt64(header.count) && count > 0 {
             unsafe target.copyBytes(from: header[Int(offset)...].prefix(count))
@@ -81,6 +84,7 @@ final class ChainPart {
         if count > 0 && offset + UInt64(count) > reached {
             reached = offset + UInt64(count)
             lastGrowth = Clock.monotonic()
+            unsafe keepStartOfHeader(target, at: offset)
             if signature.count < Self.signatureBytes { signature = Self.signature(of: file) }
         }
         return count
@@ -125,6 +129,29 @@ final class ChainPart {
         if status.size < reached { return true }
         let now = Self.signature(of: file)
         return !now.starts(with: signature)
+    }
+
+    /// Whether bytes that were just read are those of the file that was begun with. A ring may have written it anew in the
+    /// meantime; of that the kernel's stamp of the last change tells, and only after a change the file is looked at.
+    private func isWhatItWas() -> Bool {
+        guard let now = status() else { return false }
+        let change = SourceStatus.nanoseconds(now.status.st_ctim)
+        if change == lastChange && now.size >= reached { return true }
+        if isOverwritten(now) { return false }
+        lastChange = change
+        return true
+    }
+
+    /// The part of a header that was given on is kept: when the file is overwritten, nothing else can tell it.
+    private func keepStartOfHeader(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) {
+        let position = (converted?.walk ?? walk).position
+        guard position < reached, reached - position < 64 else {
+            if !startOfHeader.isEmpty { startOfHeader = [] }
+            return
+        }
+        if position >= offset { startOfHeader = [] }
+        let from = Int(max(position, offset) - offset)
+        unsafe startOfHeader.append(contentsOf: target[from..<Int(reached - offset)])
     }
 
     /// Whether somebody writes the file; nil when that cannot be told.
@@ -178,11 +205,8 @@ final class ChainPart {
             completion = TornRecord.rest(ofLength: length, missing: walk.position - reached, format)
             return completion.count
         }
-        var header = [UInt8](repeating: 0, count: min(24, Int(reached - walk.position)))
-        let count = unsafe header.withUnsafeMutableBytes {
-            unsafe spillway_pread(file, $0.baseAddress!, $0.count, walk.position)
-        }
-        guard count == header.count else { return nil }
+        let header = startOfHeader
+        guard header.count == Int(reached - walk.position) else { return nil }
         completion = TornRecord.rest(ofHeader: header, format) ?? []
         return completion.isEmpty ? nil : completion.count
     }

@@ -28,14 +28,18 @@ import Glibc
     deinit { unsafe bytes.deallocate() }
 
     /// Copies converted bytes from an offset in the file; 0 if there are none now.
-    mutating func read(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64, _ file: Int32) throws(Errno) -> Int {
+    ///
+    /// - Parameter isValid: asked after bytes were read from the file, before they are believed.
+    mutating func read(
+        _ target: UnsafeMutableRawBufferPointer, at offset: UInt64, _ file: Int32, isValid: () -> Bool
+    ) throws(Errno) -> Int {
         if offset < from {
             let index = checkpoints.lastIndex { $0.cursor <= offset } ?? 0
             walk = checkpoints[index]
             (from, count) = (walk.cursor, 0)
         }
         while offset >= from + UInt64(count) {
-            if try refill(file) == 0 { return 0 }
+            if try refill(file, isValid) == 0 { return 0 }
         }
         let start = Int(offset - from)
         let length = min(target.count, count - start)
@@ -43,11 +47,11 @@ import Glibc
         return length
     }
 
-    private mutating func refill(_ file: Int32) throws(Errno) -> Int {
+    private mutating func refill(_ file: Int32, _ isValid: () -> Bool) throws(Errno) -> Int {
         let next = from + UInt64(count)
         let read = unsafe spillway_pread(file, bytes.baseAddress!, bytes.count, next)
         guard read >= 0 else { throw Errno(errno) }
-        guard read > 0 else { return 0 }
+        guard read > 0, isValid() else { return 0 }
         walk.cursor = next
         if next > checkpoints[checkpoints.count - 1].cursor { checkpoints.append(walk) }
         let part = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<read])

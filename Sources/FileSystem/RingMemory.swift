@@ -10,6 +10,7 @@ struct RingMemory {
     private let since: UInt64
     private var signatures: [String: [UInt8]] = [:]
     private var hasComeRound = false
+    private let isFollowing: Bool
 
     /// Names whose beginnings are remembered.
     private static let namesMax = 256
@@ -18,7 +19,8 @@ struct RingMemory {
         directory = names.directory
         // The kernel stamps files by a clock that moves in steps of some milliseconds, so a change can seem a little older.
         since = Clock.realtime() - 20_000_000
-        guard names.last == nil, options.order == .name else { return }
+        isFollowing = names.last == nil && options.order == .name
+        guard isFollowing else { return }
         for name in (try? catalogue.names(in: directory).prefix(Self.namesMax)) ?? [] {
             signatures[name] = Self.signature(name, directory, catalogue)
         }
@@ -34,16 +36,45 @@ struct RingMemory {
         hasComeRound && signatures[name] != nil && !isAnew(name, signatures[name]!, catalogue)
     }
 
-    /// The first name, from the beginning of the directory up to the current one, that was written anew.
+    /// The name that was written anew the longest time ago.
     mutating func reused(behind part: ChainPart, _ catalogue: Catalogue) -> String? {
-        guard let names = try? catalogue.names(in: directory).prefix(Self.namesMax) else { return nil }
-        for name in names {
-            guard let known = name == part.name ? part.signature : signatures[name], isAnew(name, known, catalogue)
-            else { continue }
-            hasComeRound = true
-            return name
+        let name = oldest(catalogue) { name, _ in isWrittenAnew(name, behind: part, catalogue) }
+        if name != nil { hasComeRound = true }
+        return name
+    }
+
+    /// After a part was overwritten by a ring that is faster than its reader: the oldest of what the ring still holds and
+    /// was not read. Nil for streams that follow no ring.
+    mutating func oldestLeft(behind part: ChainPart, _ catalogue: Catalogue) -> String? {
+        guard isFollowing else { return nil }
+        let name = oldest(catalogue) { name, isBehind in
+            isWrittenAnew(name, behind: part, catalogue) || isBehind(part.name) && !hasComeRound
         }
-        return nil
+        if let name, isWrittenAnew(name, behind: part, catalogue) { hasComeRound = true }
+        // What is read next is known by how it began before, until it has been read.
+        if name != part.name { signatures[part.name] = part.signature }
+        return name
+    }
+
+    private func isWrittenAnew(_ name: String, behind part: ChainPart, _ catalogue: Catalogue) -> Bool {
+        let known = name == part.name ? part.signature : signatures[name]
+        return known.map { isAnew(name, $0, catalogue) } ?? false
+    }
+
+    /// Of the names that are wanted the one whose file was changed the longest time ago.
+    ///
+    /// - Parameter isWanted: gets a name, and what tells whether it stands behind another one.
+    private func oldest(_ catalogue: Catalogue, _ isWanted: (String, (String) -> Bool) -> Bool) -> String? {
+        guard let names = try? catalogue.names(in: directory).prefix(Self.namesMax) else { return nil }
+        var best: (name: String, modified: UInt64)?
+        for (place, name) in names.enumerated() {
+            let isBehind: (String) -> Bool = { names.firstIndex(of: $0).map { $0 < place } ?? false }
+            guard isWanted(name, isBehind), let status = try? catalogue.source.status(joined(directory, name)),
+                best == nil || status.modified < best!.modified
+            else { continue }
+            best = (name, status.modified)
+        }
+        return best?.name
     }
 
     private func isAnew(_ name: String, _ known: [UInt8], _ catalogue: Catalogue) -> Bool {

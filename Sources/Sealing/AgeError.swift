@@ -10,8 +10,10 @@ public enum AgeError: Error, Sendable, Equatable, CustomStringConvertible {
     case badChunk(UInt64)
     /// The file ends before the payload does.
     case truncated
-    /// The input cannot be read, and the output cannot be written, for this reason.
-    case unreadable(String), unwritable(String)
+    /// The input cannot be read.
+    case failed(String)
+    /// The output cannot be written.
+    case notWritten(String)
 
     /// One line.
     public var description: String {
@@ -21,7 +23,7 @@ public enum AgeError: Error, Sendable, Equatable, CustomStringConvertible {
         case .noIdentityMatches: "none of the identities opens it"
         case .badChunk(let number): "chunk \(number) is damaged, or was changed"
         case .truncated: "it ends too early"
-        case .unreadable(let reason), .unwritable(let reason): reason
+        case .failed(let reason), .notWritten(let reason): reason
         }
     }
 }

@@ -50,7 +50,7 @@ public enum Sealing {
                 unsafe Glibc.read(input, $0.baseAddress! + place, count - place)
             }
             if got == 0 { break }
-            if got > 0 { used += got } else if errno != EINTR { throw .unreadable("\(SystemError("read"))") }
+            if got > 0 { used += got } else if errno != EINTR { throw .failed("\(SystemError("read"))") }
         }
         bytes.removeLast(count - used)
         return bytes
@@ -63,7 +63,7 @@ public enum Sealing {
             let count = unsafe bytes.withUnsafeBytes {
                 unsafe Glibc.write(output, $0.baseAddress! + place, bytes.count - place)
             }
-            if count >= 0 { sent += count } else if errno != EINTR { throw .unwritable("\(SystemError("write"))") }
+            if count >= 0 { sent += count } else if errno != EINTR { throw .notWritten("\(SystemError("write"))") }
         }
     }
 }

@@ -59,7 +59,9 @@ struct Inspect: ParsableCommand {
         result.survey = survey
         if case .export(let path) = options.task { result.export = try export(cache, survey, path) }
         let text = options.isJSON ? result.json.text() : result.text(checked: options.task == .check)
-        FileOutput.writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO)
+        guard FileOutput.writeAll(Array((text + "\n").utf8), to: STDOUT_FILENO) else {
+            throw Failure(.inputOutput, "standard output: \(FileOutput.reason)")
+        }
         try report?.write(result.json.text() + "\n")
         if options.task == .check, !survey.faulty.isEmpty {
             throw Failure(.findings, "\(directory): \(result.findings)")

@@ -58,9 +58,9 @@ extension Replay {
     private static func play(
         _ path: String, _ destinations: [StreamDestination], _ options: ReplayOptions, _ console: Console
     ) throws(Failure) -> StreamReplayReport {
+        let (directory, survey) = try read(path)
+        guard !survey.files.isEmpty else { throw Failure(.noInput, "\(path): no cache files in it") }
         do throws(SystemError) {
-            let directory = try DirectoryHandle(path, creating: false)
-            let survey = try CacheSurvey(directory, depth: .footers)
             if let owner = survey.owner {
                 console.say("spillway: \(path): in use by \(owner); nothing in it is changed")
             }
@@ -70,6 +70,15 @@ extension Replay {
                 destinations: destinations, sensor: sensor, application: "Spillway \(spillwayVersion) replay")
             job.patience = options.drainTimeout ?? job.patience
             return try StreamReplay.run(job, survey, in: directory) { console.say("spillway: \($0)", waits: false) }
+        } catch {
+            throw Failure(reading: error)
+        }
+    }
+
+    private static func read(_ path: String) throws(Failure) -> (DirectoryHandle, CacheSurvey) {
+        do throws(SystemError) {
+            let directory = try DirectoryHandle(path, creating: false)
+            return (directory, try CacheSurvey(directory, depth: .footers))
         } catch {
             throw Failure(reading: error)
         }

@@ -90,13 +90,13 @@ private final class Streams {
     private let inputPath: String, outputPath: String
     /// The name it takes when it is whole; nil where it goes straight into standard output, a device or a pipe.
     private let finalPath: String?
-    /// The name it has until then: one that nobody can have taken before.
-    private let partPath: String
+    private let temporaryPath: String?
     private var isComplete = false
 
     init(_ input: String, _ output: String) throws(Failure) {
         (inputPath, outputPath) = (input == "-" ? "standard input" : input, output)
         finalPath = output == "-" ? nil : OutputPath.replaceable(output)
+        temporaryPath = finalPath.map { "\($0).\(String(UInt32.random(in: 0...UInt32.max), radix: 36)).part" }
         if output != "-", Surroundings.isSameFile(output, input) {
             throw Failure(.usage, "-o \(output): that is the input")
         }
@@ -106,10 +106,9 @@ private final class Streams {
         if unsafe fstat(self.input, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
             throw Failure(.noInput, "\(input): a directory")
         }
-        partPath = "\(finalPath ?? output).\(String(UInt64.random(in: 1...UInt64.max), radix: 16)).part"
-        if finalPath != nil {
-            // Never something that is there already: a link would lead elsewhere, and a file of somebody else's could be read by him.
-            self.output = unsafe open(partPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        if let temporaryPath {
+            // A name that nobody can have prepared, for nobody else's eyes.
+            self.output = unsafe open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         } else {
             self.output = unsafe output == "-" ? STDOUT_FILENO : open(output, O_WRONLY | O_CLOEXEC)
         }
@@ -118,22 +117,20 @@ private final class Streams {
 
     deinit {
         // What is not whole is not left behind.
-        if !isComplete, finalPath != nil, output >= 0 { _ = unsafe unlink(partPath) }
+        if !isComplete, output >= 0, let temporaryPath { _ = unsafe unlink(temporaryPath) }
     }
 
     func failure(_ error: AgeError) -> Failure {
-        switch error {
-        case .unreadable: Failure(.inputOutput, "\(inputPath): \(error)")
-        case .unwritable: Failure(.inputOutput, "-o \(outputPath): \(error)")
-        default: Failure(.badData, "\(inputPath): \(error)")
-        }
+        if case .notWritten = error { return Failure(.inputOutput, "-o \(outputPath): \(error)") }
+        if case .failed = error { return Failure(.inputOutput, "\(inputPath): \(error)") }
+        return Failure(.badData, "\(inputPath): \(error)")
     }
 
     func complete() throws(Failure) {
-        guard let finalPath else { return }
-        guard fsync(output) == 0, unsafe rename(partPath, finalPath) == 0 else {
-            throw Failure(.inputOutput, "-o \(outputPath): \(FileOutput.reason)")
-        }
         isComplete = true
+        guard let finalPath, let temporaryPath else { return }
+        guard fsync(output) == 0, unsafe rename(temporaryPath, finalPath) == 0 else {
+            throw Failure(.inputOutput, "\(outputPath): \(FileOutput.reason)")
+        }
     }
 }

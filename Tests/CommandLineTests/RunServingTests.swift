@@ -69,7 +69,8 @@ struct RunServingTests {
                 while found == nil, ContinuousClock.now < deadline {
                     let index = try run("curl", ["-sSf", "\(base)?format=json"]).checked().outputText
                     for match in index.matches(of: /"name": ?"([^"]+)"/) {
-                        let served = try run("curl", ["-sSf", "\(base)\(match.1)"]).checked().output
+                        // What the index showed may have another name by now.
+                        let served = try run("curl", ["-sS", "\(base)\(match.1)"]).checked().output
                         if served.contains(packet) { found = (String(match.1), served) }
                     }
                     if found == nil { usleep(20_000) }

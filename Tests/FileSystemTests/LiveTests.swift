@@ -135,6 +135,56 @@ struct LiveTests {
         try mounted.waitForLog("overwritten while it was being read")
     }
 
+    @Test(
+        "L3: a reader that a ring has lapped gets no byte of another packet, and then the oldest the ring still holds",
+        arguments: [0, 900])
+    func lapped(size: Int) throws {
+        /// Packets of odd lengths, or all of one.
+        func file(_ numbers: Range<Int>) -> [UInt8] {
+            var file = ClassicBuilder()
+            for number in numbers {
+                let length = size > 0 ? size : 60 + number * 37 % 1300
+                file.packet(
+                    seconds: 1_700_000_511, fraction: UInt32(number), sampleBytes(length, seed: number))
+            }
+            return file.built("").bytes
+        }
+        let mounted = try Mounted { source in
+            for index in 0..<3 { try writeFile("\(source)/r\(index)", file(index * 1000..<index * 1000 + 1000)) }
+        }
+        let descriptor = unsafe open(mounted.path("r0"), O_RDONLY | O_NONBLOCK)
+        defer { close(descriptor) }
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        var got: [UInt8] = []
+        while got.count < 100_000 {
+            let count = unsafe read(descriptor, &buffer, buffer.count)
+            if count > 0 { got += buffer[..<count] }
+        }
+        // The ring comes round: two of the three files are written anew, in their place, one after the other.
+        for index in 0..<2 {
+            try mounted.put("r\(index)", file(3000 + index * 1000..<4000 + index * 1000))
+            usleep(20_000)
+        }
+        let complete = file(2000..<3000).count + file(3000..<4000).count + file(4000..<5000).count - 3 * 24
+        let read = got.count
+        let deadline = ContinuousClock.now + .seconds(30)
+        while got.count < read + complete, ContinuousClock.now < deadline {
+            let count = unsafe Glibc.read(descriptor, &buffer, buffer.count)
+            if count > 0 { got += buffer[..<count] } else { usleep(1000) }
+        }
+        // What was read of the first file, its last packet completed by zeros; then the rest of what the ring holds.
+        let rest = joinedCaptures(file(0..<0), file(2000..<3000), file(3000..<4000), file(4000..<5000)).dropFirst(24)
+        expectSame(got.suffix(rest.count), rest)
+        let first = got.dropLast(rest.count)
+        let old = file(0..<1000)
+        expectSame(first[..<read], old[..<read])
+        #expect(first[read...].allSatisfy { $0 == 0 } && first.count - read < 1400)
+        try withTemporaryDirectory { folder in
+            try writeFile("\(folder)/first", Array(first))
+            try run("tcpdump", ["-n", "-r", "\(folder)/first"]).checked()
+        }
+    }
+
     @Test("L8: names that are not followed, such as hidden ones and older ones, disturb nobody")
     func others() throws {
         let mounted = try Mounted { source in

@@ -79,7 +79,7 @@ public struct Fetch: Sendable {
                 tries = part.length > before ? 0 : tries + 1
                 guard error.isPassing, tries < attempts else {
                     if part.length == 0 { part.discard() }
-                    throw error.about(address)
+                    throw error.of(address)
                 }
                 Clock.sleep(nanoseconds: 200_000_000 << UInt64(tries))
             }
@@ -97,8 +97,8 @@ public struct Fetch: Sendable {
         if let tag { fields += "If-Range: \(tag)\r\n" }
         outcome.connections += 1
         let exchange = try HTTPExchange(address, fields: fields)
-        if let coding = exchange.field("content-encoding"), coding.lowercased() != "identity", exchange.status < 300 {
-            throw FetchError(.data, "it comes in the coding \(coding), which was not asked for")
+        if let coding = exchange.field("content-encoding"), coding.lowercased() != "identity" {
+            throw FetchError(.data, "it comes encoded (\(coding)), which was not asked for")
         }
         return exchange
     }
@@ -160,16 +160,16 @@ public struct Fetch: Sendable {
         let exchange = try ask(range, &outcome)
         outcome.resumed = 0
         guard exchange.status == (range == nil ? 200 : 206) else { throw refuse(exchange) }
-        var total = exchange.field("content-length").flatMap { UInt64($0) } ?? 0
         if range != nil {
             let answer = try contentRange(exchange)
             guard answer.range == bytes.range(in: answer.length) else {
                 throw FetchError(.data, "another range than the one that was asked for")
             }
-            total = UInt64(answer.range.count)
         }
         // Without a tag nothing can be gone on with, but this one time all of it can come.
         try part.restart(tag(exchange) ?? "none")
+        var total = exchange.field("content-length").flatMap { UInt64($0) } ?? 0
+        if range != nil { total = UInt64(try contentRange(exchange).range.count) }
         try take(exchange, part, total, &outcome, progress)
     }
 

@@ -24,11 +24,14 @@ public struct FetchError: Error, Sendable, CustomStringConvertible {
         self.description = description
     }
 
-    /// The same, with what was to be fetched in front where it does not say so.
-    func about(_ address: HTTPAddress) -> FetchError {
-        if case .output = kind { return self }
-        if description.hasPrefix(address.authority) { return self }
-        return FetchError(kind, "\(address.authority)\(address.target): \(description)")
+    /// The same, with the address it is about where that is not said yet.
+    func of(_ address: HTTPAddress) -> FetchError {
+        switch kind {
+        case .connection, .data:
+            description.hasPrefix(address.authority)
+                ? self : FetchError(kind, "\(address.authority)\(address.target): \(description)")
+        case .address, .status, .output: self
+        }
     }
 
     /// Whether another attempt may succeed.

@@ -23,26 +23,27 @@ final class PartFile {
             (length, tag) = (0, nil)
             return
         }
-        descriptor = try Self.openOwn(path + ".part", O_RDWR | O_CREAT)
+        let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+        descriptor = unsafe open(path + ".part", flags, 0o644)
+        guard descriptor >= 0 else { throw FetchError(.output, "\(SystemError("open", path + ".part"))") }
         var status = stat()
-        length = unsafe fstat(descriptor, &status) == 0 ? UInt64(status.st_size) : 0
+        // Somebody else may have prepared a file of this name to read or to change what comes.
+        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(),
+            status.st_nlink == 1
+        else {
+            close(descriptor)
+            throw FetchError(.output, "\(path).part: not a file of ours; remove it, or give another -o")
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw FetchError(.output, "\(path).part: another fetch writes it")
+        }
+        length = UInt64(status.st_size)
         tag = Self.read(path + ".part.tag")
         if tag == nil { try cut(to: 0) }
     }
 
     deinit { close(descriptor) }
-
-    /// Opens a file of ours, and nothing that somebody else may have put there: no link that leads elsewhere, and no file that he can read.
-    private static func openOwn(_ path: String, _ flags: Int32) throws(FetchError) -> Int32 {
-        let file = unsafe open(path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0o644)
-        guard file >= 0 else { throw FetchError(.output, "\(SystemError("open", path))") }
-        var status = stat()
-        guard unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid() else {
-            close(file)
-            throw FetchError(.output, "\(path): there is something of that name that is no file of ours; remove it")
-        }
-        return file
-    }
 
     /// Cuts off what is behind a place.
     func cut(to place: UInt64) throws(FetchError) {
@@ -62,9 +63,9 @@ final class PartFile {
         self.tag = tag
         guard !isStream else { return }
         let text = Array((tag + "\n").utf8)
-        let file = try Self.openOwn(path + ".part.tag", O_WRONLY | O_CREAT | O_TRUNC)
-        defer { close(file) }
-        guard unsafe Glibc.write(file, text, text.count) == text.count else {
+        let file = unsafe open(path + ".part.tag", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o644)
+        defer { if file >= 0 { close(file) } }
+        guard file >= 0, unsafe Glibc.write(file, text, text.count) == text.count else {
             throw FetchError(.output, "\(SystemError("write", path + ".part.tag"))")
         }
     }
@@ -105,7 +106,8 @@ final class PartFile {
     }
 
     private static func read(_ path: String) -> String? {
-        guard let file = try? openOwn(path, O_RDONLY) else { return nil }
+        let file = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard file >= 0 else { return nil }
         defer { close(file) }
         var bytes = [UInt8](repeating: 0, count: 1024)
         let count = unsafe Glibc.read(file, &bytes, bytes.count)
