@@ -26,6 +26,10 @@ int spillway_reserve_space(int file, uint64_t length) {
     return errno == EOPNOTSUPP ? 0 : -errno;
 }
 
+void spillway_give_back_space(int file, uint64_t offset, uint64_t length) {
+    (void)fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+}
+
 void spillway_set_modified(int file, int64_t nanoseconds) {
     int64_t seconds = nanoseconds / 1000000000, rest = nanoseconds % 1000000000;
     struct timespec times[2] = {

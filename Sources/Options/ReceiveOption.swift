@@ -2,7 +2,9 @@
 public enum ReceiveOption: String, CommandOption {
     case listen, out
     case tokenFile = "token-file"
-    case allow, timeout, sync, once, report
+    case allow
+    case passOn = "pass-on"
+    case timeout, sync, once, report
 
     /// Whether it may be given several times.
     public var isRepeatable: Bool { self == .listen || self == .allow }
@@ -23,6 +25,8 @@ public struct ReceiveSettings: Sendable {
     public var allow: [(text: String, quotation: String)]
     /// Nanoseconds of silence after which a connection is closed.
     public var timeout: UInt64?
+    /// Whether senders without a token may have it pass on what they send.
+    public var passOn: Bool?
     /// Whether files are on disk before the sender hears of them.
     public var sync: Bool?
     /// Whether it ends with the first sender that has sent everything.
@@ -53,6 +57,7 @@ public struct ReceiveSettings: Sendable {
             }
         }
         timeout = try settings.time(.timeout, least: 1_000_000)
+        passOn = try settings.flag(.passOn)
         sync = try settings.flag(.sync)
         once = try settings.flag(.once)
         report = try settings.path(.report)

@@ -26,6 +26,11 @@ struct FileReceivingArguments: ParsableArguments {
         help: ArgumentHelp("Take only senders that have the same token: a file of 32 random bytes.", valueName: "file"))
     var tokenFile: String?
 
+    @Flag(
+        name: .customLong("pass-on"),
+        help: "Pass on to other receivers what senders want passed on; those with a token may in any case.")
+    var passOn = false
+
     @Option(help: ArgumentHelp("Close a connection that is silent for so long (default: 60s).", valueName: "time"))
     var timeout: String?
 
@@ -41,6 +46,7 @@ extension Receive {
     var given: [ReceiveOption: [String]] {
         let values: [ReceiveOption: String?] = [
             .out: receiving.out, .tokenFile: receiving.tokenFile, .timeout: receiving.timeout,
+            .passOn: receiving.passOn ? "true" : nil,
             .sync: receiving.sync ? "true" : nil, .once: receiving.once ? "true" : nil, .report: result.report,
         ]
         var given = values.compactMapValues { $0.map { [$0] } }
@@ -75,6 +81,7 @@ extension ReceiveOptions {
             allow.append(block)
         }
         timeout = settings.timeout ?? timeout
+        passesOn = settings.passOn ?? false
         isDurable = settings.sync ?? false
         endsAfterFirst = settings.once ?? false
     }

@@ -100,12 +100,23 @@ struct Send: ParsableCommand {
         return sender.finish()
     }
 
+    /// A root and a name as b3sum writes them, so that it can check them: a name with a line break is marked and escaped.
+    private static func line(_ root: String, _ name: String) -> String {
+        guard name.utf8.contains(where: { $0 == UInt8(ascii: "\n") || $0 == UInt8(ascii: "\\") }) else {
+            return "\(root)  \(name)\n"
+        }
+        return "\\\(root)  \(name.replacing("\\", with: "\\\\").replacing("\n", with: "\\n"))\n"
+    }
+
     /// The roots of the files, one write; what became of the receivers, another one.
     private func show(_ report: SendReport) {
         let roots = report.files.map { file in
-            "\(file.root.map { "\($0)" } ?? String(repeating: "-", count: 64))  \(file.name)\n"
+            Self.line(file.root.map { "\($0)" } ?? String(repeating: "-", count: 64), file.name)
         }
         FileOutput.writeAll(Array(roots.joined().utf8), to: STDOUT_FILENO)
+        for path in report.skipped {
+            Console.standard.say("spillway: \(path): left out, being neither a file nor a directory")
+        }
         Console.standard.say(report.peers.map { "spillway: \($0.summary)" }.joined(separator: "\n"))
     }
 }

@@ -136,6 +136,9 @@ struct BadInputTests {
                     #expect(result.errorText.contains("token"), "\(result.errorText)")
                 }
             }
+            // Whoever looks after the receiver is told the same; with few calls a sender that finds it is wrong only goes away.
+            let told = closed.child.errorText.ranges(of: "does not have the token").count
+            #expect(told == 3, "\(closed.child.errorText)")
             for method in ["sendfile", "minimum"] {
                 try send(["\(folder)/f", "--token-file", "\(folder)/one", "--method", method], to: [closed.address])
                     .checked()

@@ -110,7 +110,7 @@ struct PeerTests {
         try withTemporaryDirectory { folder in
             let bytes = sampleBytes(24 << 20)
             try writeFile("\(folder)/f", bytes)
-            let receivers = try (0..<4).map { try RunningReceiver("\(folder)/out\($0)") }
+            let receivers = try (0..<4).map { try RunningReceiver("\(folder)/out\($0)", ["--pass-on"]) }
             let sender = try ChildProcess(
                 try builtExecutable("spillway"),
                 [
@@ -144,7 +144,8 @@ struct PeerTests {
         try withTemporaryDirectory { folder in
             let bytes = sampleBytes(6 << 20)
             try writeFile("\(folder)/f", bytes)
-            let (first, second) = (try RunningReceiver("\(folder)/a"), try RunningReceiver("\(folder)/b"))
+            let first = try RunningReceiver("\(folder)/a", ["--pass-on"])
+            let second = try RunningReceiver("\(folder)/b")
             // The sender's own connection brings no bytes; so what passes here with bytes comes from the relay.
             let proxy = try Proxy(to: second.port, .damage(piece: 2, times: 1))
             defer { proxy.stop() }

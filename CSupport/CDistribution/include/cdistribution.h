@@ -19,6 +19,9 @@ SPILLWAY_DISTRIBUTION_NO_LOCKS int spillway_write_all_at(int file, const void *b
 /// Reserves space of a file (fallocate with FALLOC_FL_KEEP_SIZE): 0 or -errno. File systems that cannot are no failure.
 int spillway_reserve_space(int file, uint64_t length);
 
+/// Gives back the space of a part of a file, whose bytes are zeros then; where the file system cannot, it stays taken.
+void spillway_give_back_space(int file, uint64_t offset, uint64_t length);
+
 /// Sets when a file was changed, nanoseconds since 1970 UTC (futimens(3)); the time of access is now.
 void spillway_set_modified(int file, int64_t nanoseconds);
 

@@ -23,7 +23,7 @@ extension Message {
         case .forward: self = .forward(to: try reader.text(limit: 300))
         case .forwardFailed: self = .forwardFailed(to: try reader.text(limit: 300), try reader.words())
         case .end: self = .end(EndCode(rawValue: try reader.number()), try reader.words())
-        case .hello, .welcome, .proof, .data, .receipt: throw .malformed("a \(kind) that does not belong here")
+        case .hello, .welcome, .proof, .data, .receipt: throw .malformed("\(kind), which does not belong here")
         }
         try reader.end()
     }
@@ -52,7 +52,13 @@ extension WireReader {
 
     /// A sentence for people. It goes into logs and onto terminals, and comes from somebody who is not trusted.
     fileprivate mutating func words() throws(ProtocolProblem) -> String {
-        String(
-            try text(limit: 200).unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
+        try text(limit: 200).printable
+    }
+}
+
+extension String {
+    /// The same with a question mark for each control character.
+    var printable: String {
+        String(unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
     }
 }

@@ -60,7 +60,7 @@ final class Forwarder: EventHandler {
             if stage == .connecting { try greet() }
             if happened & (EventLoop.input | EventLoop.broken) != 0 { try read() }
         } catch {
-            return fail("\(error)")
+            return fail(error)
         }
         goOn()
     }
@@ -89,7 +89,7 @@ final class Forwarder: EventHandler {
                 guard pieces.limit == passing.file.count else { throw .malformed("pieces that the file does not have") }
                 files[number]?.there = pieces
             case .end(let code, let words): throw .ended(code, words)
-            default: throw .malformed("a \(kind) that does not belong here")
+            default: throw .malformed("\(kind), which does not belong here")
             }
         }
     }
@@ -107,7 +107,7 @@ final class Forwarder: EventHandler {
     /// Sends what is verified by now, until the socket is full.
     func goOn() {
         guard stage != .closed, !isBlocked else { return }
-        do throws(ProtocolProblem) { try send() } catch { return fail("\(error)") }
+        do throws(ProtocolProblem) { try send() } catch { return fail(error) }
         if stage == .connecting { return }
         loop.events.watch(socket, EventLoop.input | (isBlocked ? EventLoop.output : 0), self)
     }
@@ -169,10 +169,12 @@ final class Forwarder: EventHandler {
     }
 
     /// Gives it up; the sender is told, and takes over.
-    private func fail(_ why: String) {
+    private func fail(_ problem: ProtocolProblem) {
         guard stage != .closed else { return }
         close()
-        owner.forwardingFailed(self, why)
+        // Of what does not speak this protocol the sender learns nothing more: it may be none of its business.
+        if case .malformed = problem { return owner.forwardingFailed(self, "no receiver answers there") }
+        owner.forwardingFailed(self, "\(problem)")
     }
 
     /// Closes the connection.

@@ -73,6 +73,10 @@ extension IncomingConnection {
 
     /// Passes on to another receiver what comes in here.
     private func forward(to address: String) {
+        guard loop.options.passesOn || loop.options.token != nil else {
+            let why = "this receiver passes nothing on: it has neither a token nor --pass-on"
+            return buffer.say(.forwardFailed(to: address, why))
+        }
         guard let hello, !hello.isRelay, forwarders.count < ReceiveLimit.forwarders,
             let forwarder = Forwarder(address, session: hello.session, for: self)
         else {

@@ -104,9 +104,13 @@ internal import Tokens
             else { throw .proof }
             stage = .files
             loop.proven(self)
+        case (.hello, .end), (.proof, .end):
+            // A sender that has met another token, or another version, says so instead of going on.
+            guard case .end(let code, let words) = try Message(.end, body) else { return }
+            throw code == .proof ? .proof : .ended(code, words)
         case (.files, .data): try beginPayload(body, count)
         case (.files, _): try take(Message(kind, body))
-        default: throw .malformed("a \(kind) that does not belong here")
+        default: throw .malformed("\(kind), which does not belong here")
         }
     }
 
@@ -230,6 +234,7 @@ internal import Tokens
             file.arriving.remove(piece)
         }
         payload = nil
+        for file in files.values { file.abandon() }
         files = [:]
         for forwarder in forwarders { forwarder.close() }
         forwarders = []

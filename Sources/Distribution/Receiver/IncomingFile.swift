@@ -222,6 +222,16 @@ final class IncomingFile {
         return own
     }
 
+    /// The sender is gone: what has come of the file stays for the next one, and the room that was made for the rest is given back.
+    func abandon() {
+        guard !isExisting, doubtful.isEmpty else { return }
+        if arrived.isEmpty { return discardState() }
+        for gap in arrived.gaps(in: 0..<count) {
+            let bytes = Piece.bytes(gap, ofSize: announcement.size)
+            spillway_give_back_space(descriptor, bytes.lowerBound, UInt64(bytes.count))
+        }
+    }
+
     /// Forgets what is there of it.
     func discard() {
         if !isExisting { discardState() }

@@ -33,10 +33,32 @@ final class OutputDirectory {
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             throw .inUse("\(path): another receiver works in this directory")
         }
+        forgetAbandoned()
     }
 
     deinit {
         for open in [lock, state, descriptor] where open >= 0 { close(open) }
+    }
+
+    /// Seconds for which nothing must have come of a file that is not whole, for it to be forgotten: seven days.
+    private static let greatestAge = 7 * 24 * 3600
+
+    /// Removes what is left of transfers that nobody has gone on with for long.
+    private func forgetAbandoned() {
+        guard let stream = unsafe fdopendir(fcntl(state, F_DUPFD_CLOEXEC, 3)) else { return }
+        defer { unsafe closedir(stream) }
+        let now = time(nil)
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            var status = stat()
+            guard name.hasSuffix(".part") || name.hasSuffix(".pieces"),
+                unsafe fstatat(state, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
+                now - status.st_mtim.tv_sec > Self.greatestAge
+            else { continue }
+            removeState(name)
+        }
     }
 
     /// The parts of a name that may be used.

@@ -182,7 +182,8 @@ internal import Tokens
         if let why, connection.hello != nil { log("\(connection.peer): \(why)") }
     }
 
-    func log(_ line: String) { console(line) }
+    /// A line for people. Names in it come from somebody who is not trusted, and lines go onto terminals.
+    func log(_ line: String) { console(line.printable) }
 
     /// Closes what takes too long.
     private func tick() {

@@ -11,6 +11,9 @@ public struct ReceiveOptions: Sendable {
     public var token: Token?
     /// Who may connect; everybody if it is empty.
     public var allow: [Subnet] = []
+    /// Whether senders may have it pass on what they send to other receivers, which makes it connect to addresses that they name. Those
+    /// that share a token may in any case.
+    public var passesOn = false
     /// Whether files and names are on disk before the sender is told that they are there.
     public var isDurable = false
     /// Whether it ends with the first sender that says it has sent everything.

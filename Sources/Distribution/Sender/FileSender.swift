@@ -9,6 +9,7 @@ public final class FileSender {
     private let loop: SendLoop
     private let published = Mutex<[PeerStatus]>([])
     private var failures: [String] = []
+    private var skipped: [String] = []
     private var names: Set<String> = []
     private var began: UInt64 = 0
     private var progress: ([PeerStatus]) -> Void = { _ in }
@@ -47,11 +48,14 @@ public final class FileSender {
 
     /// Has a file or a directory sent by the next ``flush()`` or ``finish()``.
     ///
-    /// What cannot be read is an error when it is the path itself; within a directory it is a failure of the report.
+    /// What cannot be read is an error when it is the path itself; within a directory it is a failure of the report,
+    /// and what is neither file nor directory is among what the report calls skipped.
     public func add(_ path: String) throws(SendError) {
         if began == 0 { began = Clock.monotonic() }
-        let found = try FileTree.files(of: path)
-        for (place, file) in found.enumerated() {
+        let found = try FileTree(of: path)
+        failures += found.failures
+        skipped += found.skipped
+        for (place, file) in found.files.enumerated() {
             guard names.insert(file.name).inserted else {
                 throw .unsuitable("\(file.path): there is already something called \(file.name)")
             }
@@ -95,6 +99,7 @@ public final class FileSender {
             + loop.files.compactMap { file in
                 file.failure.map { "\(file.path): \($0)" }
             }
+        report.skipped = skipped
         report.seconds = began == 0 ? 0 : Double(Clock.monotonic() - began) / 1e9
         return report
     }

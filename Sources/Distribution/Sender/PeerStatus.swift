@@ -57,6 +57,8 @@ public struct SendReport: Sendable {
     public var files: [(name: String, size: UInt64, root: TreeHash?)] = []
     /// Files that could not be sent to anybody, and why.
     public var failures: [String] = []
+    /// Symbolic links, sockets, pipes and devices in directories that were sent, which are left out.
+    public var skipped: [String] = []
     /// From the first file on.
     public var seconds: Double = 0
 
@@ -77,6 +79,7 @@ public struct SendReport: Sendable {
                     })
             ),
             ("failures", .array(failures.map { .string($0) })),
+            ("skipped", .array(skipped.map { .string($0) })),
         ])
     }
 }
