@@ -57,11 +57,16 @@ public struct RunReport: Sendable {
             ("filtered", Self.reasons("filtered", [.worker], totals)), number(.passed), number(.otherQueues),
             number(.unmatched),
             ("in_ring", .number(inRing)), ("dropped", Self.reasons("dropped", [.capture, .worker], totals)),
-            number(.diverted), ("admit_n_max", .number(UInt64(admission?.greatest ?? 1))),
+            number(.diverted), ofDestinations(.spilled), ofDestinations(.replayed), ("admit_n_max", .number(UInt64(admission?.greatest ?? 1))),
             ("admit_changes", .number(admission?.changes ?? 0)), ("memory_peak_bytes", .number(memoryPeak)),
             ("capture", capture),
             ("destinations", .array(destinations.map(Self.destination))), ("cpu_ns_per_packet", cpuPerPacket),
         ])
+    }
+
+    /// A figure of destinations, all of them together.
+    private func ofDestinations(_ counter: Counter) -> (String, JSONValue) {
+        (counter.entry.report, .number(destinations.reduce(0) { $0 + $1.values[counter] }))
     }
 
     private var capture: JSONValue {
