@@ -117,6 +117,7 @@ public struct RunReport: Sendable {
     private static func destination(
         _ one: (plan: DestinationPlan, values: CounterSnapshot, outcome: DestinationOutcome?)
     ) -> JSONValue {
+        let ages = one.outcome?.ages ?? DestinationAges()
         func age(_ nanoseconds: UInt64?) -> JSONValue { nanoseconds.map { .fraction(Double($0) / 1e6) } ?? .null }
         let simple = Counter.allCases.filter { $0.entry.scope == .destination && $0.entry.reason == nil }
         return .object(
@@ -125,9 +126,10 @@ public struct RunReport: Sendable {
                 ("up", .bool(one.outcome?.wasUp ?? true)),
             ] + simple.map { ($0.entry.report, .number(one.values[$0])) } + [
                 ("dropped", reasons("dropped", [.destination], one.values)),
-                ("age_of_information_p50_ms", age(one.outcome?.information.0)),
-                ("age_of_information_p99_ms", age(one.outcome?.information.1)),
-                ("age_live_p50_ms", age(one.outcome?.live.0)), ("age_live_p99_ms", age(one.outcome?.live.1)),
+                ("age_of_information_p50_ms", age(ages.information.p50)),
+                ("age_of_information_p99_ms", age(ages.information.p99)),
+                ("age_live_p50_ms", age(ages.live.p50)), ("age_live_p99_ms", age(ages.live.p99)),
+                ("age_replay_p50_ms", age(ages.replay.p50)), ("age_replay_p99_ms", age(ages.replay.p99)),
             ])
     }
 }
