@@ -14,6 +14,8 @@
 // Prints: bytes; seconds from the first byte to the last; cpu_seconds of the sender from its connection until the sink is done;
 // connect_seconds from the sender's start to its connection; resident_kib, its resident memory at the end; thread_NAME,
 // the part of cpu_seconds that threads of this name have.
+//
+// After --hold the sender must have come to rest before anything is read: what it does for spilling is no part of replay.
 
 #include "bench.h"
 #include "threads.h"
@@ -178,6 +180,19 @@ static struct figures throw_away(const struct sender *sender, uint64_t most, int
     return figures;
 }
 
+/// Waits until the sender needs no more than a tenth of a CPU; a minute at most.
+static void wait_for_rest(const struct sender *sender) {
+    double before = processor_seconds(sender);
+    for (int tries = 0; tries < 300; tries++) {
+        usleep(200000);
+        double now = processor_seconds(sender);
+        if (now - before < 0.02)
+            return;
+        before = now;
+    }
+    fail(70, "the sender does not come to rest");
+}
+
 static void print_resident(pid_t process) {
     char path[64], line[256];
     snprintf(path, sizeof path, "/proc/%d/status", process);
@@ -235,7 +250,10 @@ int main(int count, char **words) {
     // Only now, so that the sender runs where it likes.
     if (cpu >= 0)
         pin(cpu);
-    usleep((useconds_t)hold * 1000);
+    if (hold > 0) {
+        usleep((useconds_t)hold * 1000);
+        wait_for_rest(&sender);
+    }
     struct figures figures = throw_away(&sender, bytes, idle);
     report_count("bytes", figures.bytes, "bytes");
     report("seconds", figures.seconds, "s");

@@ -26,28 +26,3 @@ public struct Reading: BitwiseCopyable, Sendable, Equatable {
         (self.spilledBytes, self.canSpill) = (spilledBytes, canSpill)
     }
 }
-
-/// The sizes of the pool the governor guards, in bytes.
-public struct PoolLimits: BitwiseCopyable, Sendable, Equatable {
-    /// All segments.
-    public var capacity: UInt64
-    /// Where the sweep stops; below it N may fall.
-    public var low: UInt64
-    /// Where the sweep begins.
-    public var high: UInt64
-    /// With less than this free everything is diverted.
-    public var reserve: UInt64
-
-    /// Watermarks as shares of the capacity, an eighth of a pool being the reserve.
-    ///
-    /// - Parameters:
-    ///   - capacity: bytes of all segments.
-    ///   - low: a share, for example 0.4.
-    ///   - high: a share above `low` and below seven eighths.
-    public init(capacity: UInt64, low: Double = 0.4, high: Double = 0.7) {
-        self.capacity = capacity
-        self.low = UInt64(Double(capacity) * low)
-        self.high = UInt64(Double(capacity) * high)
-        reserve = capacity / 8
-    }
-}

@@ -1,3 +1,4 @@
+internal import Admission
 internal import Machine
 internal import SegmentPool
 internal import Sending
@@ -16,7 +17,7 @@ struct CacheSide: Sendable {
     var line: UnsafeMutablePointer<SpillLine> { unsafe UnsafeMutablePointer(bitPattern: lineAddress)! }
 
     /// Makes everything and starts the threads; nil without a cache.
-    static func start(_ setup: EgressSetup, wordsPerSet: Int) throws(SystemError) -> CacheSide? {
+    static func start(_ setup: EgressSetup, _ marks: Watermarks, wordsPerSet: Int) throws(SystemError) -> CacheSide? {
         guard let spill = setup.spill else { return nil }
         let claimants = setup.plans.count(where: \.spills)
         let catalogue = try Catalogue(claimants: claimants)
@@ -26,10 +27,12 @@ struct CacheSide: Sendable {
         let jobs = try SPSCRing<SpillJob>(capacity: 64)
         let results = try SPSCRing<SpillResult>(capacity: 1024)
         let work = try WakeSignal()
+        let recall = try CacheRecall(spill.directory, wake: setup.wake)
         let line = UnsafeMutablePointer<SpillLine>.allocate(capacity: 1)
         unsafe line.initialize(
             to: try SpillLine(
-                spill, catalogue: catalogue, tools: tools, pool: setup.pool, wordsPerSet: wordsPerSet,
+                spill, catalogue: catalogue, tools: tools, checks: recall.checks, marks: marks,
+                wordsPerSet: wordsPerSet,
                 jobs: jobs.makeProducer(),
                 results: results.makeConsumer(), work: work))
         let thread = UnsafeMutablePointer<SpillThread>.allocate(capacity: 1)
@@ -45,7 +48,7 @@ struct CacheSide: Sendable {
         }.detach()
         return CacheSide(
             setup: spill, catalogue: catalogue, keeper: keeper,
-            recall: try CacheRecall(spill.directory, wake: setup.wake), tools: tools,
+            recall: recall, tools: tools,
             lineAddress: UInt(bitPattern: line))
     }
 
@@ -54,9 +57,8 @@ struct CacheSide: Sendable {
         let source = UnsafeMutablePointer<DiskSource>.allocate(capacity: 1)
         unsafe source.initialize(
             to: DiskSource(
-                catalogue, claimant: claimant, tools: tools, connection: connection, newestFirst: newestFirst,
-                setup.replay,
-                rate: setup.replayRate))
+                catalogue, claimant: claimant, tools: tools, checks: recall.checks, connection: connection,
+                newestFirst: newestFirst, setup.replay, rate: setup.replayRate))
         return unsafe source
     }
 }

@@ -23,7 +23,7 @@ extension Destination {
         var place = inFlight.searchStart
         while let entry = inFlight.settleNext(from: &place, block, run: run) {
             deliver(entry, &index, utc: utc)
-            (lastProgress, pause) = (now, 0)
+            (lastProgress, pause, wasRefused) = (now, 0, false)
         }
         inFlight.trim()
         return true
@@ -51,7 +51,7 @@ extension Destination {
                     packets, bytes: unsafe pool.batch(reference).count, arrival: pool.lastArrival(reference), utc: utc)
                 unsentPackets -= UInt64(packets)
                 index.drop(slot, reference)
-                (lastProgress, pause) = (now, 0)
+                (lastProgress, pause, wasRefused) = (now, 0, false)
             }
             worker += 1
         }

@@ -204,8 +204,8 @@ extension Destination {
         let position = written &- UInt64(truncatingIfNeeded: outstanding)
         guard position > acknowledged else { return 0 }
         acknowledged = position
-        // What a collector has taken into its kernel's memory is no progress yet.
-        guard !isAgreed else { return 0 }
+        // What a collector has taken into its kernel's memory is no progress yet, and greetings are none at all.
+        guard carries, !isAgreed else { return 0 }
         lastProgress = now
         var settled = 0
         while let entry = inFlight.popAcknowledged(upTo: position) {
@@ -228,15 +228,18 @@ extension Destination {
         if entry.disk.isSomewhere, let disk = unsafe disk {
             unsafe disk.pointee.catalogue.settle(disk.pointee.claimant, entry.disk, packets: entry.packets)
         }
-        countDelivered(entry.packets, bytes: Int(entry.bytes), arrival: entry.arrival, utc: utc)
+        countDelivered(
+            entry.packets, bytes: Int(entry.bytes), arrival: entry.arrival, utc: utc, isReplayed: entry.isReplayed)
         if entry.cut > 0 { counters.add(.cutForProfile, UInt64(entry.cut)) }
     }
 
     /// Counts a batch as delivered, however it became known.
-    @_noLocks mutating func countDelivered(_ packets: UInt32, bytes: Int, arrival: UInt64, utc: UInt64) {
+    @_noLocks mutating func countDelivered(
+        _ packets: UInt32, bytes: Int, arrival: UInt64, utc: UInt64, isReplayed: Bool = false
+    ) {
         counters.add(.delivered, UInt64(packets))
         counters.add(.deliveredBytes, UInt64(bytes))
-        ages.delivered(arrival: arrival, utc: utc)
+        ages.delivered(arrival: arrival, utc: utc, isReplayed: isReplayed)
     }
 
     /// The connection is gone: what was not acknowledged is unsent again, unless its memory was taken meanwhile.

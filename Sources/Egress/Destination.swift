@@ -79,6 +79,8 @@ enum LinkState: UInt8 {
     var downSince: UInt64 = 0
     /// The other side refused; it is not tried again soon.
     var isRefused = false
+    /// It has refused, and taken nothing since: coming up again is no progress.
+    var wasRefused = false
     /// Monotonic times: last progress, next attempt, present pause, next statistics.
     var lastProgress: UInt64 = 0
     var retryAt: UInt64 = 0

@@ -8,6 +8,9 @@ struct DiskSource {
     let catalogue: Catalogue
     let claimant: Int
     let tools: SendingTools
+    private let checks: CheckQueue
+    /// The last batch for which a check was asked.
+    private var asked = DiskPlace.none
     /// Nothing is replayed in this run, but for what its end has put on disk.
     private let isOff: Bool
     private let isEager: Bool
@@ -36,14 +39,15 @@ struct DiskSource {
     private static var windowBytes: UInt64 { @_noLocks get { 2 << 20 } }
 
     init(
-        _ catalogue: Catalogue, claimant: Int, tools: SendingTools, connection: Int, newestFirst: Bool,
+        _ catalogue: Catalogue, claimant: Int, tools: SendingTools, checks: CheckQueue, connection: Int,
+        newestFirst: Bool,
         _ policy: ReplayPolicy, rate: UInt64
     ) {
         self.rate = rate
         if case .off = policy { isOff = newestFirst } else { isOff = false }
         if case .eager = policy { isEager = true } else { isEager = false }
         self.newestFirst = newestFirst
-        (self.catalogue, self.claimant, self.tools) = (catalogue, claimant, tools)
+        (self.catalogue, self.claimant, self.tools, self.checks) = (catalogue, claimant, tools, checks)
         ticketBase = UInt64(connection) << 32
     }
 
@@ -87,7 +91,9 @@ struct DiskSource {
     @_noLocks mutating func begin(_ next: DiskPlace, now: UInt64) -> Bool {
         let batch = catalogue.batch(next)
         let descriptor = catalogue[file: next.file].descriptor
-        guard descriptor >= 0, now >= nextAt, bringIn(batch, descriptor, now: now) else { return false }
+        guard descriptor >= 0, now >= nextAt, bringIn(next, batch, descriptor, now: now), isGood(next) else {
+            return false
+        }
         if rate > 0 {
             // What was not used does not add up to more than a moment's worth.
             let earliest = now > 10_000_000 ? now &- 10_000_000 : 0
@@ -125,7 +131,9 @@ struct DiskSource {
     // ---- memory --------------------------------------------------------------------------------------------------
 
     /// Sees to it that the batch is in memory, and that what is likely to come next will be; false while it is not.
-    @_noLocks private mutating func bringIn(_ batch: DiskBatch, _ descriptor: Int32, now: UInt64) -> Bool {
+    @_noLocks private mutating func bringIn(
+        _ place: DiskPlace, _ batch: DiskBatch, _ descriptor: Int32, now: UInt64
+    ) -> Bool {
         if !Self.covers(current, batch, descriptor) {
             // The one before is still being brought in or let go of: results are told apart by its ticket.
             if behind?.isBusy == true { return false }
@@ -135,16 +143,40 @@ struct DiskSource {
                 current = ahead
                 ahead = nil
             } else {
-                current = window(endingAt: batch.end, descriptor)
+                current = window(from: newestFirst ? batch.end : batch.offset, descriptor, place.file)
             }
         }
         let isReady = current?.prepare(now: now, tools: tools) ?? false
-        if isReady, ahead == nil, let start = current?.start, start > 0 {
+        if isReady, ahead == nil, let current {
             // A batch may lie across the border, so that the parts overlap by as much as most batches are long.
-            ahead = window(endingAt: start &+ 128 << 10, descriptor)
-            _ = ahead?.prepare(now: now, tools: tools)
+            let border = newestFirst ? current.start &+ 128 << 10 : current.end &- min(current.end, 128 << 10)
+            if newestFirst ? current.start > 0 : current.end < catalogue[file: place.file].end {
+                ahead = window(from: border, descriptor, place.file)
+                _ = ahead?.prepare(now: now, tools: tools)
+            }
         }
         return isReady
+    }
+
+    /// Whether every byte of a batch in memory has been checked. What is likely to come next is checked meanwhile.
+    @_noLocks private mutating func isGood(_ place: DiskPlace) -> Bool {
+        if case .unknown = catalogue.trust(place), let current { ask(from: place, within: current) }
+        if let ahead, ahead.isReady, asked.file == place.file {
+            let next = DiskPlace(file: asked.file, ordinal: newestFirst ? asked.ordinal &- 1 : asked.ordinal &+ 1)
+            if next.ordinal < catalogue[file: next.file].batches, case .unknown = catalogue.trust(next),
+                Self.covers(ahead, catalogue.batch(next), ahead.descriptor)
+            {
+                ask(from: next, within: ahead)
+            }
+        }
+        if case .good = catalogue.trust(place) { return true }
+        return false
+    }
+
+    @_noLocks private mutating func ask(from place: DiskPlace, within window: FileWindow) {
+        let last = catalogue.askForCheck(
+            from: place, downwards: newestFirst, start: window.start, end: window.end, through: checks)
+        if let last { asked = last }
     }
 
     @_noLocks private static func covers(_ window: FileWindow?, _ batch: DiskBatch, _ descriptor: Int32) -> Bool {
@@ -152,8 +184,10 @@ struct DiskSource {
         return window.descriptor == descriptor && window.start <= batch.offset && batch.end <= window.end
     }
 
-    @_noLocks private mutating func window(endingAt end: UInt64, _ descriptor: Int32) -> FileWindow {
-        let start = end > Self.windowBytes ? end &- Self.windowBytes : 0
+    /// A window that ends at a place, or begins there where the oldest goes first.
+    @_noLocks private mutating func window(from place: UInt64, _ descriptor: Int32, _ file: UInt32) -> FileWindow {
+        let start = newestFirst ? place &- min(place, Self.windowBytes) : place
+        let end = newestFirst ? place : min(place &+ Self.windowBytes, catalogue[file: file].end)
         return FileWindow(descriptor: descriptor, start: start, end: end, ticket: nextTicket())
     }
 

@@ -30,11 +30,10 @@ struct AdmissionControl {
     /// Nanoseconds between turns.
     static let period: UInt64 = 15_000_000
 
-    init?(_ setup: EgressSetup, connections: Int) {
+    init?(_ setup: EgressSetup, _ marks: Watermarks, connections: Int) {
         guard let admission = setup.admission else { return nil }
         self.setup = admission
-        let capacity = UInt64(setup.pool.count) * UInt64(setup.pool.segmentBytes)
-        governor = Governor(limits: PoolLimits(capacity: capacity))
+        governor = Governor(limits: marks.limits)
         written = Array(repeating: 0, count: connections)
     }
 }
@@ -78,7 +77,10 @@ extension Egress {
     }
 
     private func tell(_ governor: Governor, _ before: UInt32) {
-        func rate(_ value: Double) -> String { "\(UInt64(max(value, 0) / 1e6)) MB/s" }
+        func rate(_ value: Double) -> String {
+            let tenths = UInt64((max(value, 0) / 1e5).rounded())
+            return "\(tenths / 10).\(tenths % 10) MB/s"
+        }
         setup.log(
             "admission: one packet in \(governor.n) (was \(before)), \(governor.state); \(rate(governor.ingressRate)) come in,"
                 + " \(rate(governor.drainRate)) go out")

@@ -6,10 +6,10 @@ internal import SpillCache
 
 /// Care for the cache between turns: what was brought into memory, files that nobody needs, room for more, the end.
 extension Egress {
-    /// Takes what helpers have brought into memory.
+    /// Takes what helpers have brought into memory, and what was found out about it.
     @_noLocks mutating func takeLoaded(now: UInt64) -> Int {
         guard let line = unsafe spill else { return 0 }
-        var taken = 0
+        var taken = unsafe line.pointee.catalogue.takeChecked(from: line.pointee.checks)
         while let result = unsafe line.pointee.tools.helpers?.nextResult() {
             let place = Int(truncatingIfNeeded: result.ticket >> 32)
             taken += 1
@@ -34,7 +34,10 @@ extension Egress {
                 giveUp(file, cache)
             }
         }
-        for place in 0..<UInt32(cache.catalogue.used) { unsafe tendFile(place, cache, line) }
+        for place in 0..<UInt32(cache.catalogue.used) {
+            loseBad(in: place, cache)
+            unsafe tendFile(place, cache, line)
+        }
         unsafe makeRoomOnDisk(cache, line)
         let failure = unsafe line.pointee.failure
         if failure != care.saidFailure {
@@ -103,6 +106,7 @@ extension Egress {
     /// Whether nobody reads from a descriptor, which may then be closed.
     func isUnused(_ descriptor: Int32) -> Bool {
         guard descriptor >= 0 else { return true }
+        if cache?.catalogue.isBeingChecked(descriptor) == true { return false }
         for place in 0..<connectionCount {
             if let disk = unsafe connections[place].disk, unsafe disk.pointee.uses(descriptor) { return false }
         }

@@ -113,7 +113,7 @@ extension Destination {
         (plan, self.counters) = (number, counters)
         setWire(what.wire)
         (newestFirst, policy, holds) = (what.newestFirst, what.ack, what.holds)
-        (hasGreeted, isRefused, wasUp, isBroken) = (false, false, false, false)
+        (hasGreeted, isRefused, wasRefused, wasUp, isBroken) = (false, false, false, false, false)
         (address, pause, retryAt, lane, downSince, unsentPackets) = (0, 0, 0, 0, 0, 0)
         ages = Ages()
         lastProgress = now

@@ -170,7 +170,7 @@ extension Egress {
         unsafe connections[place].state = .up
         unsafe connections[place].isWritable = true
         unsafe connections[place].wasUp = true
-        unsafe connections[place].lastProgress = now
+        if unsafe !connections[place].wasRefused { unsafe connections[place].lastProgress = now }
         unsafe connections[place].statisticsAt = now &+ setup.limits.statisticsInterval
         beginGreeting(place, now: now)
     }
@@ -212,6 +212,7 @@ extension Egress {
             unsafe first
             ? setup.limits.retryFirst : min(destination.pointee.pause &* 2, setup.limits.retryLongest)
         if unsafe destination.pointee.isRefused { pause = setup.limits.retryLongest }
+        if unsafe destination.pointee.isRefused { unsafe destination.pointee.wasRefused = true }
         unsafe destination.pointee.isRefused = false
         unsafe destination.pointee.pause = pause
         // Jitter, so that many sensors do not come back to a collector in the same moment.

@@ -114,8 +114,11 @@ extension Egress {
                 ?? cache.catalogue.following(claimant, newestFirst: isNewestFirst)
             guard let place = next, care.recalled.insert(place).inserted else { continue }
             let file = cache.catalogue[file: place]
+            let expected = CacheRecall.Expected(
+                run: file.run, batches: file.batches, packets: file.packets, ranges: care.ranges[place] ?? [])
             cache.recall.post(
-                CacheRecall.Request(place: place, name: file.name, end: file.end, isChecked: file.isUnchecked))
+                CacheRecall.Request(
+                    place: place, name: file.name, end: file.end, expected: file.runPlace == 0 ? nil : expected))
         }
         for answer in cache.recall.take() { install(answer, cache) }
     }
@@ -133,10 +136,9 @@ extension Egress {
             setup.log("--spill: \(problem)")
             return giveUp(place, cache)
         }
-        if file.isUnchecked {
+        if answer.request.expected != nil {
             reconcile(place, answer.batches, cache)
             file = catalogue[file: place]
-            file.isUnchecked = false
             if let description = answer.description { describe(&file, description) }
             catalogue[file: place] = file
         } else if answer.batches.count != Int(file.batches) {
@@ -175,6 +177,28 @@ extension Egress {
             }
         }
         catalogue[file: place] = file
+    }
+
+    /// Batches that were found to be bad when it was their turn are owed to nobody any more.
+    mutating func loseBad(in place: UInt32, _ cache: CacheSide) {
+        let bad = cache.catalogue.takeBad(in: place)
+        guard !bad.isEmpty else { return }
+        for (claimant, connection) in care.connections.enumerated() {
+            for batch in bad where cache.catalogue.isUnsent(claimant, batch) {
+                let packets = cache.catalogue.batch(batch).packets
+                cache.catalogue.take(claimant, batch)
+                cache.catalogue.settle(claimant, batch, packets: packets)
+                unsafe connections[connection].counters.add(.droppedCacheDamage, UInt64(packets))
+            }
+        }
+        var file = cache.catalogue[file: place]
+        if !file.isDamaged {
+            setup.log(
+                "--spill: \(file.name): damaged in the batch at byte \(cache.catalogue.batch(bad[0]).offset);"
+                    + " batches that do not check are not sent")
+        }
+        file.isDamaged = true
+        cache.catalogue[file: place] = file
     }
 
     /// What a section begins with that holds batches of this file.
@@ -228,7 +252,7 @@ extension Egress {
             cache.catalogue.take(claimant, target)
             cache.catalogue.settle(claimant, target, packets: batch.packets)
             unsafe destination.pointee.countDelivered(
-                batch.packets, bytes: Int(batch.bytes), arrival: batch.arrival, utc: utc)
+                batch.packets, bytes: Int(batch.bytes), arrival: batch.arrival, utc: utc, isReplayed: true)
         }
     }
 

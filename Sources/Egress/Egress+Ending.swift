@@ -31,6 +31,7 @@ extension Egress {
         tendShares(now: now)
         tendAdmission(now: now)
         tendCache(now: now)
+        publishAges(now: now)
         publish()
         return isOver(now: now)
     }
@@ -222,12 +223,12 @@ extension Egress {
                 // What is no connection is always there.
                 let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
                 var outcome = DestinationOutcome(
-                    plan: number, wasUp: !isConnection, information: (nil, nil), live: (nil, nil), fileFailure: 0)
+                    plan: number, wasUp: !isConnection, ages: DestinationAges(), fileFailure: 0)
                 for place in 0..<connectionCount where unsafe connections[place].plan == number {
                     let own = unsafe connections[place].outcome
                     outcome.wasUp = outcome.wasUp || own.wasUp
-                    guard own.live.0 != nil else { continue }
-                    (outcome.information, outcome.live) = (own.information, own.live)
+                    guard !own.ages.isEmpty else { continue }
+                    outcome.ages = own.ages
                 }
                 for place in 0..<fileCount where unsafe files[place].plan == number {
                     outcome.fileFailure = unsafe files[place].failure
@@ -240,9 +241,7 @@ extension Egress {
 extension Destination {
     /// What became of it.
     var outcome: DestinationOutcome {
-        DestinationOutcome(
-            plan: plan, wasUp: wasUp, information: (ages.information.quantile(0.5), ages.information.quantile(0.99)),
-            live: (ages.live.quantile(0.5), ages.live.quantile(0.99)), fileFailure: 0)
+        DestinationOutcome(plan: plan, wasUp: wasUp, ages: DestinationAges(ages), fileFailure: 0)
     }
 
     /// Packets owed that are in memory: unsent, in hand, or in the socket.

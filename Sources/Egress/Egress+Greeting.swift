@@ -45,6 +45,7 @@ extension Egress {
     mutating func goPlain(_ place: Int, now: UInt64) {
         unsafe connections[place].greeting = .plain
         unsafe connections[place].mayGreetLate = true
+        unsafe connections[place].wasRefused = false
         unsafe connections[place].lastProgress = now
     }
 
@@ -99,7 +100,7 @@ extension Egress {
     /// The last HAVE has come: batches may flow.
     mutating func agree(_ place: Int, now: UInt64) {
         unsafe connections[place].greeting = .agreed
-        unsafe connections[place].lastProgress = now
+        if unsafe !connections[place].wasRefused { unsafe connections[place].lastProgress = now }
         let plan = unsafe setup.plans[connections[place].plan]
         setup.log("\(plan.name): acknowledges")
     }

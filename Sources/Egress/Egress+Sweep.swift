@@ -1,3 +1,4 @@
+internal import Admission
 internal import Machine
 internal import SegmentPool
 internal import SpillCache
@@ -43,9 +44,9 @@ extension Egress {
         guard hasRoomOnDisk else { return false }
         // What is to be kept is written as soon as it can be.
         if keepSlot >= 0 { return true }
-        let used = unsafe index.usedSegments - line.pointee.underWay
-        if unsafe used > line.pointee.highMark { unsafe line.pointee.isSweeping = true }
-        if unsafe used <= line.pointee.lowMark { unsafe line.pointee.isSweeping = false }
+        let left = unsafe index.occupiedSegments - line.pointee.underWay
+        if unsafe left > line.pointee.marks.sweepAbove { unsafe line.pointee.isSweeping = true }
+        if unsafe left <= line.pointee.marks.sweepTo { unsafe line.pointee.isSweeping = false }
         if unsafe line.pointee.isSweeping { return true }
         return unsafe index.lastArrival(inSegment: segment) &+ line.pointee.memoryAge <= now &+ utcOffset
     }

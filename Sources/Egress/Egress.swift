@@ -1,3 +1,4 @@
+internal import Admission
 internal import CMachine
 internal import Glibc
 public import Machine
@@ -65,6 +66,7 @@ internal import Transfer
     var nextStatistics: UInt64 = 0
     var inputEndedAt: UInt64 = 0
     var nextSample: UInt64 = 0
+    var nextAges: UInt64 = 0
 
     /// Makes the thread's state. Its free-segment rings come out through `freeRings`, one consumer per writer.
     public init(
@@ -83,7 +85,9 @@ internal import Transfer
         let laneCounts = try LaneCounts()
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { throw SystemError("epoll_create1") }
-        let cache = try CacheSide.start(setup, wordsPerSet: index.wordsPerSet)
+        let marks = Watermarks(
+            occupiable: index.occupiableSegments, spare: index.spareInHand, segmentBytes: setup.pool.segmentBytes)
+        let cache = try CacheSide.start(setup, marks, wordsPerSet: index.wordsPerSet)
         var made = (connections: 0, files: 0, nulls: 0)
         var claimants = 0
         for (number, plan) in setup.plans.enumerated() {
@@ -132,7 +136,7 @@ internal import Transfer
         care = CacheCare(run: setup.run)
         (shareCount, self.laneCounts) = (setup.shares.count, laneCounts)
         talks = Array(repeating: Talk(), count: made.connections)
-        admission = AdmissionControl(setup, connections: made.connections)
+        admission = AdmissionControl(setup, marks, connections: made.connections)
         self.fileScratch = fileScratch
         self.index = index
         self.stream = stream

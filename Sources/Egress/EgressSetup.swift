@@ -51,6 +51,8 @@ public struct EgressSetup: Sendable {
     public var changes = EgressChanges()
     /// How much goes towards TCP; nil for everything. Half of each worker's writers are for diverted batches then.
     public var admission: AdmissionSetup?
+    /// Where the ages of what was delivered are said.
+    public var ages = AgeBoard()
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.
@@ -137,10 +139,8 @@ public struct DestinationOutcome: Sendable {
     public var plan: Int
     /// Whether a connection was up at the end or at any time.
     public var wasUp: Bool
-    /// Ages in nanoseconds: of information (p50, p99) and of what was delivered (p50, p99).
-    public var information: (UInt64?, UInt64?)
-    /// Ages of the batches at their delivery, nanoseconds: p50, p99.
-    public var live: (UInt64?, UInt64?)
+    /// How old what it got was.
+    public var ages: DestinationAges
     /// The output file's first failure (errno), 0 if none.
     public var fileFailure: Int32
 }

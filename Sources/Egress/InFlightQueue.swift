@@ -23,6 +23,8 @@ struct InFlight: BitwiseCopyable {
     var disk = DiskPlace.none
     /// Its run's place among all runs.
     var run: UInt16 = 0
+    /// It was sent from disk.
+    var isReplayed = false
     /// Acknowledged out of turn; nothing is to be done with it any more.
     var isSettled = false
 
@@ -48,7 +50,7 @@ struct InFlight: BitwiseCopyable {
         (number, worker, lane) = (batch.number, batch.worker, batch.lane)
         (packets, bytes, arrival) = (batch.packets, batch.bytes, batch.arrival)
         (cut, isOrphan) = (0, true)
-        disk = place
+        (disk, isReplayed) = (place, true)
         self.run = run
     }
 }

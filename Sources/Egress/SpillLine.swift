@@ -1,3 +1,4 @@
+internal import Admission
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
@@ -16,14 +17,15 @@ internal import SpillCache
     private let work: WakeSignal
     let catalogue: Catalogue
     let tools: SendingTools
+    let checks: CheckQueue
     /// A set of batches for each segment under way, and which of the sets are free.
     private let sets: UnsafeMutablePointer<UInt64>
     private let wordsPerSet: Int
     private var freeSets: UInt32
     private var segments: InlineArray<8, UInt32>
     private(set) var underWay = 0
-    /// Used segments above which memory is swept, and down to which.
-    let highMark: Int, lowMark: Int
+    /// How full memory may be before it is swept, and down to which.
+    let marks: Watermarks
     let memoryAge: UInt64
     var isSweeping = false
     /// Everything is to leave memory.
@@ -37,7 +39,8 @@ internal import SpillCache
     private(set) var hasEnded = false
 
     init(
-        _ setup: SpillSetup, catalogue: Catalogue, tools: SendingTools, pool: SegmentPool, wordsPerSet: Int,
+        _ setup: SpillSetup, catalogue: Catalogue, tools: SendingTools, checks: CheckQueue, marks: Watermarks,
+        wordsPerSet: Int,
         jobs: consuming RingProducer<SpillJob>, results: consuming RingConsumer<SpillResult>, work: WakeSignal
     ) throws(SystemError) {
         let region = try MemoryRegion(byteCount: Self.depth * wordsPerSet * 8, pages: .off)
@@ -45,10 +48,10 @@ internal import SpillCache
         self.jobs = jobs
         self.results = results
         self.work = work
-        (self.catalogue, self.tools, self.wordsPerSet) = (catalogue, tools, wordsPerSet)
+        (self.catalogue, self.tools, self.checks, self.wordsPerSet) = (catalogue, tools, checks, wordsPerSet)
         freeSets = 1 << UInt32(Self.depth) - 1
         segments = InlineArray(repeating: 0)
-        (highMark, lowMark) = (pool.count * 3 / 4, pool.count * 5 / 8)
+        self.marks = marks
         memoryAge = setup.memoryAge
     }
 

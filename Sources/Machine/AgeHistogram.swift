@@ -35,8 +35,10 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
 public struct Ages: BitwiseCopyable, Sendable {
     /// Now minus the arrival of the freshest packet delivered, sampled.
     public private(set) var information = AgeHistogram()
-    /// Age of each batch at its delivery.
+    /// Age of each batch at its delivery, of those sent from memory.
     public private(set) var live = AgeHistogram()
+    /// The same of those sent from disk.
+    public private(set) var replay = AgeHistogram()
     /// Arrival of the freshest packet delivered, UTC; 0 before the first.
     private var freshest: UInt64 = 0
 
@@ -48,9 +50,11 @@ public struct Ages: BitwiseCopyable, Sendable {
     /// - Parameters:
     ///   - arrival: its last arrival, nanoseconds since 1970 UTC.
     ///   - utc: now.
-    @_noLocks public mutating func delivered(arrival: UInt64, utc: UInt64) {
+    ///   - isReplayed: whether it was sent from disk.
+    @_noLocks public mutating func delivered(arrival: UInt64, utc: UInt64, isReplayed: Bool = false) {
         freshest = max(freshest, arrival)
-        live.record(utc > arrival ? utc - arrival : 0)
+        let age = utc > arrival ? utc - arrival : 0
+        if isReplayed { replay.record(age) } else { live.record(age) }
     }
 
     /// Counts how old what is there is now; to be called at even intervals.

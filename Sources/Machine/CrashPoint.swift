@@ -23,8 +23,8 @@ public enum CrashPoint: Int32, CaseIterable, Sendable {
     case repairWritten, repairSetAside, repairReplaced, repairRenamed
     case exportCreated, exportRunWritten, exportComplete, exportSynced, exportRenamed
     // Files from other machines.
-    case receivePartCreated, receiveJournalCreated, receivePieceWritten, receivePieceNoted, receiveSynced, receiveRenamed
-    case receiveDirectorySynced, receiveJournalRemoved
+    case receivePartCreated, receiveJournalCreated, receivePieceWritten, receivePieceNoted, receiveSynced
+    case receiveRenamed, receiveDirectorySynced, receiveJournalRemoved
 
     /// The name in `SPILLWAY_CRASH_AT`.
     public var name: String { "\(self)" }

@@ -22,7 +22,7 @@ extension RelayRun {
                     values: counters.destinations[number].snapshot()))
         }
         let gauges: [MetricsText.Gauge] =
-            admissionGauges + [
+            admissionGauges + ageGauges + [
                 .init(
                     "memory_budget_bytes", "Memory the run was given, by what it is for",
                     budget.terms.map { ([("purpose", $0.reason)], Double($0.bytes)) }),
@@ -35,6 +35,29 @@ extension RelayRun {
         return MetricsText.render(
             form, sources: sources, families: files?.metricFamilies ?? [],
             gauges: gauges + (files?.metricGauges ?? []))
+    }
+
+    /// How old what destinations got was.
+    private var ageGauges: [MetricsText.Gauge] {
+        let (plans, ages) = (present.withLock(\.plans), ages.present)
+        func gauge(_ name: String, _ help: String, _ pair: (DestinationAges) -> DestinationAges.Pair)
+            -> MetricsText.Gauge
+        {
+            .init(
+                name, help,
+                ages.sorted { $0.key < $1.key }.flatMap { plan, one in
+                    [("0.5", pair(one).p50), ("0.99", pair(one).p99)].compactMap { quantile, age in
+                        age.map { ([("destination", plans[plan].name), ("quantile", quantile)], Double($0) / 1e9) }
+                    }
+                })
+        }
+        return [
+            gauge(
+                "age_of_information_seconds", "Age of the freshest packet delivered, sampled every 10 ms", \.information
+            ),
+            gauge("age_live_seconds", "Age at delivery of what was sent from memory", \.live),
+            gauge("age_replay_seconds", "Age at delivery of what was sent from disk", \.replay),
+        ]
     }
 
     /// What admission is doing, and what it goes by.

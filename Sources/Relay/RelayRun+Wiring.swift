@@ -87,6 +87,7 @@ extension RelayRun {
         setup.changes = changes
         setup.spill = cache?.setup
         setup.admission = admission
+        setup.ages = ages
         return setup
     }
 

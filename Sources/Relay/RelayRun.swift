@@ -43,6 +43,7 @@ final class RelayRun: Sendable {
     let files: FileServer?
     let cache: SpillDirectory?
     let admission: AdmissionSetup?
+    let ages = AgeBoard()
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.

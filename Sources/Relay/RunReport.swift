@@ -57,11 +57,16 @@ public struct RunReport: Sendable {
             ("filtered", Self.reasons("filtered", [.worker], totals)), number(.passed), number(.otherQueues),
             number(.unmatched),
             ("in_ring", .number(inRing)), ("dropped", Self.reasons("dropped", [.capture, .worker], totals)),
-            number(.diverted), ("admit_n_max", .number(UInt64(admission?.greatest ?? 1))),
+            number(.diverted), ofDestinations(.spilled), ofDestinations(.replayed), ("admit_n_max", .number(UInt64(admission?.greatest ?? 1))),
             ("admit_changes", .number(admission?.changes ?? 0)), ("memory_peak_bytes", .number(memoryPeak)),
             ("capture", capture),
             ("destinations", .array(destinations.map(Self.destination))), ("cpu_ns_per_packet", cpuPerPacket),
         ])
+    }
+
+    /// A figure of destinations, all of them together.
+    private func ofDestinations(_ counter: Counter) -> (String, JSONValue) {
+        (counter.entry.report, .number(destinations.reduce(0) { $0 + $1.values[counter] }))
     }
 
     private var capture: JSONValue {
@@ -112,6 +117,7 @@ public struct RunReport: Sendable {
     private static func destination(
         _ one: (plan: DestinationPlan, values: CounterSnapshot, outcome: DestinationOutcome?)
     ) -> JSONValue {
+        let ages = one.outcome?.ages ?? DestinationAges()
         func age(_ nanoseconds: UInt64?) -> JSONValue { nanoseconds.map { .fraction(Double($0) / 1e6) } ?? .null }
         let simple = Counter.allCases.filter { $0.entry.scope == .destination && $0.entry.reason == nil }
         return .object(
@@ -120,9 +126,10 @@ public struct RunReport: Sendable {
                 ("up", .bool(one.outcome?.wasUp ?? true)),
             ] + simple.map { ($0.entry.report, .number(one.values[$0])) } + [
                 ("dropped", reasons("dropped", [.destination], one.values)),
-                ("age_of_information_p50_ms", age(one.outcome?.information.0)),
-                ("age_of_information_p99_ms", age(one.outcome?.information.1)),
-                ("age_live_p50_ms", age(one.outcome?.live.0)), ("age_live_p99_ms", age(one.outcome?.live.1)),
+                ("age_of_information_p50_ms", age(ages.information.p50)),
+                ("age_of_information_p99_ms", age(ages.information.p99)),
+                ("age_live_p50_ms", age(ages.live.p50)), ("age_live_p99_ms", age(ages.live.p99)),
+                ("age_replay_p50_ms", age(ages.replay.p50)), ("age_replay_p99_ms", age(ages.replay.p99)),
             ])
     }
 }

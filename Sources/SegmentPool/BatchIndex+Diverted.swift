@@ -21,11 +21,4 @@ extension BatchIndex {
         }
         return nil
     }
-
-    /// Segments in use, without those that lie ready for the writers.
-    public var occupiedSegments: Int {
-        var ready = 0
-        for writer in 0..<workers { ready += unsafe intake(writer).pointee.count }
-        return max(0, usedSegments - ready)
-    }
 }

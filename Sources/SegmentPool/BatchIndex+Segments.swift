@@ -29,6 +29,7 @@ extension BatchIndex {
             guard next == published, word & PublishedWord.sealed != 0 else { return taken }
             unsafe state(segment).pointee.sealed = true
             unsafe intake(worker).pointee.removeFirst()
+            handedOut -= 1
             freeIfDone(segment)
         }
         return taken
@@ -87,6 +88,7 @@ extension BatchIndex {
         guard segment != noSegment else { return false }
         unsafe pool.word(of: segment).pointee.store(0, ordering: .relaxed)
         unsafe intake(worker).pointee.append(segment)
+        handedOut += 1
         _ = free.push(segment)
         free.publish()
         return true

@@ -62,6 +62,8 @@ internal import Synchronization
     /// Segments a worker has in hand at most. At ten gigabits per second eight of 2 MiB last for thirteen milliseconds, in
     /// which the egress thread may have to wait for its CPU; of a small pool they would be too large a part.
     let segmentsInHand: Int
+    /// Segments that all writers have in hand.
+    var handedOut = 0
 
     /// Bytes the index takes per segment, for the budget.
     public static func bytesPerSegment(segmentBytes: Int, slots: Int) -> Int {

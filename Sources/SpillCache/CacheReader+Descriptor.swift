@@ -28,7 +28,7 @@ extension CacheReader {
     }
 
     /// All of these bytes, or nil.
-    private static func read(_ count: Int, of descriptor: Int32, at offset: UInt64) -> [UInt8]? {
+    static func read(_ count: Int, of descriptor: Int32, at offset: UInt64) -> [UInt8]? {
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { room, filled in
             while filled < count {
                 let got = unsafe pread(

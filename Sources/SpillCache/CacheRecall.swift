@@ -1,10 +1,11 @@
 internal import Glibc
 public import Machine
-internal import Pcapng
+public import Pcapng
 internal import Synchronization
 
-/// The thread that reads what must be known of the batches of a file before they are sent. A file of an earlier life is
-/// checked byte by byte on the way; one of this life is walked backwards, from trailer to trailer.
+/// The thread that reads what must be known of the batches of a file before they are sent: it walks backwards, from trailer
+/// to trailer. The batches themselves it checks shortly before they are sent (`CheckQueue`). Where the trailers of an earlier
+/// life are not what the footer says, it reads all of the file at once, and what is good of it remains.
 public final class CacheRecall: Sendable {
     /// A file to be read.
     public struct Request: Sendable {
@@ -14,12 +15,27 @@ public final class CacheRecall: Sendable {
         public var name: CacheFileName
         /// Where its last batch ends.
         public var end: UInt64
-        /// Whether all of it is checked.
-        public var isChecked: Bool
+        /// What its footer says, if it is of an earlier life; nil for one of this life.
+        public var expected: Expected?
 
         /// A request.
-        public init(place: UInt32, name: CacheFileName, end: UInt64, isChecked: Bool) {
-            (self.place, self.name, self.end, self.isChecked) = (place, name, end, isChecked)
+        public init(place: UInt32, name: CacheFileName, end: UInt64, expected: Expected?) {
+            (self.place, self.name, self.end, self.expected) = (place, name, end, expected)
+        }
+    }
+
+    /// What must be found in a file of an earlier life.
+    public struct Expected: Sendable {
+        /// The run that wrote it.
+        public var run: RunIdentity
+        /// Its batches and packets.
+        public var batches: UInt32, packets: UInt64
+        /// Which batches these are.
+        public var ranges: [BatchRange]
+
+        /// What a footer says.
+        public init(run: RunIdentity, batches: UInt32, packets: UInt64, ranges: [BatchRange]) {
+            (self.run, self.batches, self.packets, self.ranges) = (run, batches, packets, ranges)
         }
     }
 
@@ -31,7 +47,7 @@ public final class CacheRecall: Sendable {
         public var descriptor: Int32
         /// The good batches, in the order of the file.
         public var batches: [DiskBatch] = []
-        /// The run's interfaces and lanes, where the file was checked.
+        /// The run's interfaces and lanes, where the file is of an earlier life.
         public var description: RunDescription?
         /// Why it cannot be read, nil if it can.
         public var problem: SystemError?
@@ -42,6 +58,8 @@ public final class CacheRecall: Sendable {
     private let answers = Mutex<[Answer]>([])
     private let signal: WakeSignal
     private let wake: WakeSignal
+    /// Where batches are asked for that are to be checked; for the thread that delivers.
+    public let checks: CheckQueue
 
     /// Starts the thread.
     ///
@@ -49,8 +67,14 @@ public final class CacheRecall: Sendable {
     public init(_ directory: DirectoryHandle, wake: WakeSignal) throws(SystemError) {
         (self.directory, self.wake) = (directory, wake)
         signal = try WakeSignal()
+        let (jobs, results) = (try SPSCRing<CheckJob>(capacity: 256), try SPSCRing<CheckJob>(capacity: 256))
+        checks = CheckQueue(jobs: jobs.makeProducer(), results: results.makeConsumer(), work: signal)
+        let checker = UnsafeMutablePointer<BatchChecker>.allocate(capacity: 1)
+        unsafe checker.initialize(
+            to: BatchChecker(jobs: jobs.makeConsumer(), results: results.makeProducer(), wake: wake))
+        let address = UInt(bitPattern: checker)
         try PinnedThread(name: "recall", cpus: nil) { [self] in
-            while true { turn() }
+            while true { unsafe turn(&UnsafeMutablePointer<BatchChecker>(bitPattern: address)!.pointee) }
         }.detach()
     }
 
@@ -68,16 +92,19 @@ public final class CacheRecall: Sendable {
         }
     }
 
-    private func turn() {
+    private func turn(_ checker: inout BatchChecker) {
         signal.announceSleep()
-        if requests.withLock({ $0.isEmpty }) {
+        if requests.withLock({ $0.isEmpty }), !checker.hasWork() {
             var descriptor = pollfd(fd: signal.descriptor, events: Int16(POLLIN), revents: 0)
             _ = unsafe poll(&descriptor, 1, 1000)
         }
         signal.announceAwake()
+        // What waits to be sent goes before what will be sent some day.
+        checker.work()
         let next = requests.withLock { $0.isEmpty ? nil : $0.removeFirst() }
         guard let next else { return }
         let answer = answer(next)
+        if let description = answer.description { checker.learn(answer.descriptor, description) }
         answers.withLock { $0.append(answer) }
         wake.wake()
     }
@@ -95,16 +122,7 @@ public final class CacheRecall: Sendable {
             if answer.descriptor < 0 {
                 throw SystemError("open", "\(directory.path)/\(name)", code: -answer.descriptor)
             }
-            if request.isChecked {
-                // Only a file of an earlier life is checked, and its name does not change any more.
-                let report = try CacheScan.run(name, in: directory, limit: request.end) {
-                    batch, _ throws(SystemError) in
-                    answer.batches.append(DiskBatch(batch.check.trailer, at: batch.offset))
-                }
-                answer.description = report.section
-            } else {
-                answer.batches = try Self.walk(answer.descriptor, to: request.end, "\(directory.path)/\(name)")
-            }
+            try find(&answer, name)
         } catch {
             if answer.descriptor >= 0 { close(answer.descriptor) }
             (answer.descriptor, answer.problem) = (-1, error)
@@ -112,59 +130,25 @@ public final class CacheRecall: Sendable {
         return answer
     }
 
-    /// The batches before a place, found by walking backwards over trailers and check blocks.
-    private static func walk(_ descriptor: Int32, to end: UInt64, _ path: String) throws(SystemError) -> [DiskBatch] {
-        var batches: [DiskBatch] = []
-        var place = end
-        var tail = [UInt8](repeating: 0, count: BatchTrailer.byteCount)
-        while place > 0 {
-            let count = min(Int(clamping: place), tail.count)
-            let start = place - UInt64(count)
-            let read = unsafe tail.withUnsafeMutableBytes {
-                unsafe pread(descriptor, $0.baseAddress!, count, off_t(start))
-            }
-            guard read == count else { throw SystemError("read", path, code: read < 0 ? errno : EIO) }
-            if count == tail.count, let trailer = unsafe tail.withUnsafeBytes({ unsafe trailer($0) }) {
-                let length = UInt64(trailer.recordBytes) + UInt64(BatchTrailer.byteCount)
-                guard length <= place else { throw SystemError("read", path, code: EUCLEAN) }
-                place -= length
-                batches.append(DiskBatch(trailer, at: place))
-                continue
-            }
-            guard let length = CheckBlock.lengthCovered(tail.prefix(count)), length <= place else {
-                throw SystemError("read", path, code: EUCLEAN)
-            }
-            place -= length
+    /// Finds the batches of a file that is open.
+    private func find(_ answer: inout Answer, _ name: String) throws(SystemError) {
+        let path = "\(directory.path)/\(name)"
+        guard let expected = answer.request.expected else {
+            answer.batches = try CacheWalk.run(answer.descriptor, to: answer.request.end, path).batches
+            return
         }
-        return batches.reversed()
-    }
-
-    private static func trailer(_ bytes: UnsafeRawBufferPointer) -> BatchTrailer? {
-        guard unsafe bytes.loadUnaligned(as: UInt32.self) == BlockType.batchTrailer,
-            unsafe bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self) == UInt32(BatchTrailer.byteCount)
-        else { return nil }
-        return unsafe BatchTrailer(reading: bytes.baseAddress!)
-    }
-}
-
-extension DiskBatch {
-    /// The batch of a trailer, which begins at a place.
-    init(_ trailer: BatchTrailer, at offset: UInt64) {
-        self.init(
-            offset: offset, arrival: trailer.lastArrival, number: trailer.number,
-            bytes: trailer.recordBytes + UInt32(BatchTrailer.byteCount), packets: trailer.packets,
-            worker: trailer.worker, lane: trailer.lane)
-    }
-}
-
-extension CheckBlock {
-    /// If these bytes end with a check block: its length and that of what it covers.
-    static func lengthCovered(_ bytes: ArraySlice<UInt8>) -> UInt64? {
-        var source = ByteSource(bytes.suffix(byteCount))
-        guard let type: UInt32 = try? source.number(), type == BlockType.check,
-            let length: UInt32 = try? source.number(), length == UInt32(byteCount),
-            let covered: UInt32 = try? source.number()
-        else { return nil }
-        return UInt64(byteCount) + UInt64(covered)
+        if let walk = try? CacheWalk.run(answer.descriptor, to: answer.request.end, path),
+            CacheWalk.agrees(walk.batches, expected),
+            let description = CacheWalk.description(answer.descriptor, walk.checked), description.run == expected.run
+        {
+            (answer.batches, answer.description) = (walk.batches, description)
+            return
+        }
+        // The name of a file of an earlier life does not change any more.
+        let report = try CacheScan.run(name, in: directory, limit: answer.request.end) {
+            batch, _ throws(SystemError) in
+            answer.batches.append(DiskBatch(batch.check.trailer, at: batch.offset))
+        }
+        answer.description = report.section
     }
 }

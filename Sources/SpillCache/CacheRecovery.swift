@@ -4,14 +4,18 @@ public import Machine
 extension CacheFileWriter {
     /// Opens a file that was not sealed to go on with it: scans it, cuts the torn tail, and will begin a new section.
     ///
-    /// - Parameter visit: gets each good batch.
+    /// - Parameters:
+    ///   - kind: what the file must be; another one is not touched, and there is no writer for it.
+    ///   - visit: gets each good batch.
     /// - Returns: the writer, nil if there is no good section in the file; and what the scan found.
     public static func recovering(
-        _ name: CacheFileName, in directory: DirectoryHandle, application: String,
+        _ name: CacheFileName, in directory: DirectoryHandle, application: String, kind: CacheKind? = nil,
         _ visit: (borrowing ScannedBatch, RunDescription) throws(SystemError) -> Void = { _, _ in }
     ) throws(SystemError) -> Recovered {
         let report = try CacheScan.run(name.open, in: directory, visit)
-        guard let header = report.header, report.foreignVersion == nil else { return Recovered(nil, report) }
+        guard let header = report.header, report.foreignVersion == nil, kind == nil || kind == header.kind else {
+            return Recovered(nil, report)
+        }
         let plan = CacheFilePlan(
             kind: header.kind, name: name, sensor: header.sensor, linkType: header.linkType, window: header.window,
             application: application)

@@ -9,7 +9,7 @@ extension Catalogue {
         else { return nil }
         var file = self[file: place]
         if file.map >= 0 { unsafe maps[Int(file.map)].file = .max }
-        (file.map, file.state, file.isUnchecked) = (-1, .closed, true)
+        (file.map, file.state) = (-1, .closed)
         (file.batches, file.packets) = (UInt32(summary.batches), summary.packets)
         (file.firstArrival, file.lastArrival) = (summary.times.firstArrival, summary.times.lastArrival)
         (file.end, file.bytes, file.runPlace) = (summary.footerOffset, earlier.byteCount, runPlace)
@@ -90,6 +90,7 @@ extension Catalogue {
         for (ordinal, batch) in batches.enumerated() { unsafe mapped(map)[ordinal] = batch }
         let order = batches.indices.sorted { batches[$1].isLater(than: batches[$0]) }
         for (rank, ordinal) in order.enumerated() { unsafe ranks(map)[rank] = UInt16(ordinal) }
+        unsafe trusts(map).update(repeating: .unknown, count: batches.count)
         unsafe files[Int(place)].map = map
         unsafe files[Int(place)].descriptor = descriptor
         for claimant in 0..<claimantCount where unsafe claimants[claimant].file == place {

@@ -53,6 +53,7 @@ extension Catalogue {
     @_noLocks private func insert(_ batch: DiskBatch, _ ordinal: UInt32, _ map: Int32) {
         let (all, order) = unsafe (mapped(map), ranks(map))
         unsafe all[Int(ordinal)] = batch
+        unsafe trusts(map)[Int(ordinal)] = .unknown
         var rank = Int(ordinal)
         while rank > 0, unsafe all[Int(order[rank - 1])].isLater(than: batch) {
             unsafe order[rank] = order[rank - 1]

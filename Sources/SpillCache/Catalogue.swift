@@ -14,6 +14,7 @@ public import Machine
     let maps: UnsafeMutablePointer<FileMap>
     let batches: UnsafeMutablePointer<DiskBatch>
     let order: UnsafeMutablePointer<UInt16>
+    let trust: UnsafeMutablePointer<Trust>
     let totals: UnsafeMutablePointer<CatalogueTotals>
     /// Files there can be at once.
     public let fileLimit: Int
@@ -41,7 +42,7 @@ public import Machine
     /// Bytes it takes, for the budget.
     public static func byteCount(claimants: Int) -> Int {
         fileLimit(claimants: claimants) * bytesPerFile(claimants: claimants)
-            + mapCount(claimants: claimants) * batchesPerFile * (MemoryLayout<DiskBatch>.stride + 2) + 8 * 4096
+            + mapCount(claimants: claimants) * batchesPerFile * (MemoryLayout<DiskBatch>.stride + 2 + 1) + 9 * 4096
     }
 
     /// An empty catalogue.
@@ -61,6 +62,8 @@ public import Machine
         ).base.assumingMemoryBound(to: DiskBatch.self)
         unsafe order = try MemoryRegion(byteCount: mapped * 2, pages: .off, touched: false)
             .base.assumingMemoryBound(to: UInt16.self)
+        unsafe trust = try MemoryRegion(byteCount: mapped, pages: .off, touched: false)
+            .base.assumingMemoryBound(to: Trust.self)
         unsafe totals = try Self.take(1, CatalogueTotals())
         (self.fileLimit, claimantCount, self.mapCount) = (fileLimit, count, mapCount)
     }

@@ -16,8 +16,11 @@ public struct CatalogueFile: BitwiseCopyable, Sendable {
 
     /// What becomes of it.
     public var state = State.vacant
-    /// Written by an earlier life, and not checked yet.
-    public var isUnchecked = false
+    /// Some batch of it is bad, and that was said.
+    public var isDamaged = false
+    /// Checks that are under way, and whether some have found bad batches that are still owed.
+    var checks: UInt32 = 0
+    var hasBad = false
     /// The run that wrote it, which is the run of its batches.
     public var run = RunIdentity(low: 0, high: 0)
     /// N and START of its name.

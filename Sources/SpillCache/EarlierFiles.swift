@@ -58,6 +58,7 @@ public struct EarlierFiles {
             } catch {
                 guard case .damaged = error else {
                     if case .system(let failure) = error { throw failure }
+                    log("--spill: \(directory.path)/\(name.sealed): no file of a relay's cache; it is left alone")
                     return nil
                 }
                 // Without a good footer it is like a file that was never sealed.
@@ -92,12 +93,16 @@ public struct EarlierFiles {
     /// `damaged` if it is not empty, and if it is of another version.
     private mutating func seal(_ name: CacheFileName) throws(SystemError) -> Bool {
         var packets: [UInt32] = []
-        var recovered = try CacheFileWriter.recovering(name, in: directory, application: application) { batch, _ in
-            packets.append(batch.check.trailer.packets)
-        }
+        var recovered = try CacheFileWriter.recovering(
+            name, in: directory, application: application, kind: .spill
+        ) { batch, _ in packets.append(batch.check.trailer.packets) }
         let report = recovered.report
         if let version = report.foreignVersion {
             log("--spill: \(directory.path)/\(name.open): written in version \(version); the file is left alone")
+            return false
+        }
+        if let header = report.header, header.kind != .spill {
+            log("--spill: \(directory.path)/\(name.open): a file of a collector's journal; it is left alone")
             return false
         }
         if report.tornBytes > 0 || report.damagedPlaces > 0 {

@@ -29,6 +29,8 @@ struct Spillway: ParsableCommand {
         // Before anything that takes memory by the number of arguments.
         if CommandLine.arguments.dropFirst().first == "send" { MinimumSender.prepareProcess() }
         Surroundings.occupyStandardDescriptors()
+        // A file that must not grow any more (ulimit -f) is like a full disk: an error, not the end.
+        signal(SIGXFSZ, SIG_IGN)
         do {
             let helper = MountHelper.arguments(CommandLine.arguments)
             if helper?.isEmpty == true { return }

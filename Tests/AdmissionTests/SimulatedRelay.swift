@@ -29,6 +29,7 @@ struct SimulatedRelay {
     private(set) var history: [UInt32] = []
     /// Live bytes in memory by arrival, oldest first.
     private var live: [(arrival: Double, bytes: Double)] = []
+    private var liveBytes = 0.0
     /// Diverted and swept bytes that are still in memory.
     private var leaving = 0.0
     private var onDisk = 0.0
@@ -40,7 +41,7 @@ struct SimulatedRelay {
         (self.offered, self.drain, self.disk, self.replays, self.fixed) = (offered, drain, disk, replays, fixed)
     }
 
-    var occupied: Double { live.reduce(leaving) { $0 + $1.bytes } }
+    var occupied: Double { leaving + liveBytes }
     var n: UInt32 { fixed ?? governor.n }
 
     mutating func run(seconds: Double) {
@@ -54,6 +55,7 @@ struct SimulatedRelay {
         let taken = min(arrived, room)
         dropped += arrived - taken
         live.append((time, taken / Double(n)))
+        liveBytes += taken / Double(n)
         leaving += taken - taken / Double(n)
         admitted += taken / Double(n)
         greatestOccupied = max(greatestOccupied, occupied)
@@ -78,6 +80,7 @@ struct SimulatedRelay {
             let bytes = min(wanted, newest.bytes)
             wanted -= bytes
             deliveredLive += bytes
+            liveBytes -= bytes
             if bytes == newest.bytes { live.removeLast() } else { live[live.count - 1].bytes -= bytes }
         }
         if replays, wanted > 0 {
@@ -90,11 +93,16 @@ struct SimulatedRelay {
 
     private mutating func sweep() {
         var excess = occupied - leaving > Double(Self.limits.high) ? occupied - leaving - Double(Self.limits.low) : 0
-        while let oldest = live.first, excess > 0 || time - oldest.arrival > Self.memoryAge {
-            live.removeFirst()
-            leaving += oldest.bytes
-            excess -= oldest.bytes
+        var gone = 0
+        while gone < live.count, excess > 0 || time - live[gone].arrival > Self.memoryAge {
+            leaving += live[gone].bytes
+            liveBytes -= live[gone].bytes
+            excess -= live[gone].bytes
+            gone += 1
         }
+        live.removeFirst(gone)
+        // Sums of many small numbers would drift.
+        if live.isEmpty { liveBytes = 0 }
     }
 }
 

@@ -143,6 +143,25 @@ struct AckRefusalTests {
         }
     }
 
+    @Test("Refused again and again, a run of files ends when its patience is over, whoever refuses how")
+    func refusedForEver() throws {
+        for code in [2, 3, 4, 6] as [UInt16] {
+            var manners = CollectorManners()
+            (manners.acks, manners.tellsWhatItHas) = (.never, false)
+            manners.says = ControlMessage.end(code: code, text: "no").bytes
+            let collector = try ReferenceCollector(manners)
+            defer { collector.stop() }
+            var options = RigOptions()
+            (options.isFileInput, options.drainTimeout) = (true, 500_000_000)
+            let rig = try EgressRig([.to(collector)], options)
+            try rig.feeder.feed(20, bytes: 500)
+            // It comes back every 25 to 50 ms. The rig waits for its end.
+            try rig.finish()
+            #expect(rig.snapshot()[.connects] > 4)
+            #expect(rig.snapshot()[.delivered] == 0 && rig.snapshot()[.droppedUnreachable] == 20)
+        }
+    }
+
     @Test("An END of the other side is obeyed, told to people, and what was not acknowledged stays owed")
     func endOfTheOther() throws {
         var manners = CollectorManners()

@@ -30,8 +30,8 @@ struct DeliveryTests {
 
         // Nothing can be older than the run; ages are right within 6 %.
         let elapsed = Double((ContinuousClock.now - begin) / .nanoseconds(1)) * 1.0625 + 20_000
-        for ages in [outcomes[0].information, outcomes[0].live] {
-            let (median, late) = (try #require(ages.0), try #require(ages.1))
+        for ages in [outcomes[0].ages.information, outcomes[0].ages.live] {
+            let (median, late) = (try #require(ages.p50), try #require(ages.p99))
             #expect(0 < median && median <= late && Double(late) <= elapsed)
         }
         #expect(stream.rest == 0)

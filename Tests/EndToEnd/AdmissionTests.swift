@@ -29,7 +29,7 @@ struct AdmissionTests {
         try space.relay(
             [
                 "-i", "right", "--to", "127.0.0.1:\(port),name=it,ack=required", "--spill", "\(folder)/cache", "--sync",
-                "none", "--segment-size", "512K", "--drain-timeout", "60s",
+                "none", "--drain-timeout", "60s",
             ] + more)
     }
 
@@ -63,10 +63,30 @@ struct AdmissionTests {
         return lanes
     }
 
+    /// A load in multiples of the drain, and the memory it comes into.
+    struct Overload: CustomTestStringConvertible {
+        var times: Double
+        var segmentSize = "512K"
+
+        /// What leaves room for about ten segments of 2M, of which writers have six in hand.
+        var memory: String { segmentSize == "2M" ? "50M" : "40M" }
+
+        static var all: [Overload] {
+            let loads = soakSeconds == nil ? [0.5, 20] : [0.5, 1, 2, 5, 20]
+            return loads.map { Overload(times: $0) } + [Overload(times: 5, segmentSize: "2M")]
+        }
+
+        /// How long each lasts, where more is wanted than a look.
+        static var soakSeconds: Double? { environmentValue("SPILLWAY_SOAK_SECONDS").flatMap(Double.init) }
+
+        var testDescription: String { "\(times) times the drain, segments of \(segmentSize)" }
+    }
+
     @Test(
         "Below the drain everything is live; at many times of it N rises, nothing is lost, the exact set arrives",
-        arguments: [0.5, 5, 20])
-    func overload(times: Double) throws {
+        arguments: Overload.all)
+    func overload(_ load: Overload) throws {
+        let times = load.times
         let drain = 2_000_000
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
@@ -76,9 +96,11 @@ struct AdmissionTests {
                 defer { collector.stop() }
                 let proxy = try space.enter { try CuttingProxy(to: collector.port, room: 64 << 10) }
                 defer { proxy.stop() }
-                let running = try relay(space, folder, proxy.port, ["--memory", "40M"])
+                let running = try relay(
+                    space, folder, proxy.port, ["--memory", load.memory, "--segment-size", load.segmentSize])
                 try running.waitFor("it: acknowledges")
-                let sent = try flood(space, bytesPerSecond: Int(Double(drain) * times), seconds: 3)
+                let sent = try flood(
+                    space, bytesPerSecond: Int(Double(drain) * times), seconds: Overload.soakSeconds ?? 3)
                 // The rest as fast as it can be taken.
                 collector.change { $0.readsAtMost = nil }
                 proxy.cut()
@@ -89,7 +111,7 @@ struct AdmissionTests {
                 let greatest = try report.count("admit_n_max")
                 if times < 1 {
                     #expect(greatest == 1)
-                } else {
+                } else if times > 1 {
                     #expect(greatest > 1, "\(result.command.errorText)")
                     #expect(result.command.errorText.contains("admission: one packet in"))
                 }
@@ -101,13 +123,60 @@ struct AdmissionTests {
         }
     }
 
+    @Test(
+        "The disk full and the collector slow: memory keeps to its budget, and each packet is counted by what became of it",
+        arguments: ["drop-oldest", "drop-newest"])
+    func fullDisk(_ policy: String) throws {
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                try run("mount", ["-t", "tmpfs", "-o", "size=8M", "none", folder]).checked()
+                defer { _ = try? run("umount", ["-l", folder]) }
+                var manners = CollectorManners()
+                manners.readsAtMost = 200_000
+                let collector = try space.enter { [manners] in try ReferenceCollector(manners) }
+                defer { collector.stop() }
+                let proxy = try space.enter { try CuttingProxy(to: collector.port, room: 64 << 10) }
+                defer { proxy.stop() }
+                let running = try relay(
+                    space, folder, proxy.port,
+                    ["--memory", "40M", "--segment-size", "512K", "--on-full", policy, "--spill-file-size", "1M"])
+                try running.waitFor("it: acknowledges")
+                let sent = try flood(space, bytesPerSecond: 20_000_000, seconds: 3)
+                collector.change { $0.readsAtMost = nil }
+                proxy.cut()
+                try waitUntilQuiet(collector)
+                let result = try stop(running)
+                #expect(result.command.errorText.contains("No space left"))
+                let report = try expectLedger(result)
+                let it = try report.destination("it")
+                let gone = try it.losses.values.reduce(0, +) + it.count("expired")
+                let packets = collector.state.batches.values.flatMap(\.packets).map { number(of: Packet($0)) }
+                let numbers = Set(packets)
+                #expect(numbers.count == packets.count && numbers.isSubset(of: 0..<sent))
+                #expect(try UInt64(numbers.count) == report.count("encoded") - gone - it.count("on_disk"))
+                // What did not get so far was lost where packets come in, for a reason that has a name.
+                let early = report.reasons("dropped").values.reduce(0, +)
+                #expect(try early + report.count("encoded") == UInt64(sent), "\(report.reasons("dropped"))")
+                switch policy {
+                case "drop-oldest": #expect(gone > 0)
+                default:
+                    #expect(it.losses["evicted"] == nil)
+                    #expect(try report.count("dropped", "pool_full") > 0)
+                }
+                // The budget, and the constant for the program itself that the relay states at its start.
+                #expect(try report.count("memory_peak_bytes") <= (40 + 64) << 20)
+            }
+        }
+    }
+
     @Test("A fixed N: one packet in four is live, drawn evenly from a source that repeats itself every four packets")
     func fixed() throws {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
                 let collector = try space.enter { try ReferenceCollector() }
                 defer { collector.stop() }
-                let running = try relay(space, folder, collector.port, ["--memory", "48M", "--admit", "4"])
+                let running = try relay(
+                    space, folder, collector.port, ["--memory", "48M", "--segment-size", "512K", "--admit", "4"])
                 try running.waitFor("it: acknowledges")
                 // The decision is made every few milliseconds.
                 usleep(200_000)
@@ -139,7 +208,10 @@ struct AdmissionTests {
                 defer { collector.stop() }
                 let running = try relay(
                     space, folder, collector.port,
-                    ["--memory", "48M", "--admit", "3", "--admit-by", "flow", "--admit-match", "udp"])
+                    [
+                        "--memory", "48M", "--segment-size", "512K", "--admit", "3", "--admit-by", "flow",
+                        "--admit-match", "udp",
+                    ])
                 try running.waitFor("it: acknowledges")
                 usleep(200_000)
                 let sender = try space.enter { try FrameSender("left") }

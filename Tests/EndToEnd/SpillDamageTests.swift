@@ -148,4 +148,39 @@ struct SpillDamageTests {
             #expect(shown.errorText.contains(pipe) || shown.outputText.contains(pipe))
         }
     }
+
+    @Test("A collector's journal is no cache: its open files stay as they are", arguments: [false, true])
+    func journal(isSealed: Bool) throws {
+        try withTemporaryDirectory { folder in
+            try writeFile("\(folder)/in", captureFile(packets))
+            try writeFile("\(folder)/new", captureFile(numberedPackets(20_000..<20_010, size: 100)))
+            let collect = ["collect", "--listen", "127.0.0.1:0", "--out", "\(folder)/out"]
+            let journal = "\(folder)/out/.spillway/journal"
+            try withChild(try builtExecutable("spillway"), collect) { collector in
+                try collector.waitUntil { _, errors in errors.contains("collecting at ") }
+                let line = try #require(
+                    collector.errorText.split(separator: "\n").first { $0.contains("collecting at ") })
+                let address = try #require(line.split(separator: " ").first { $0.hasPrefix("127.0.0.1:") })
+                try relay(["-r", "\(folder)/in", "--to", "\(address),ack=required"]).expect(exits: 0)
+                collector.send(signal: SIGKILL)
+                _ = try collector.wait()
+            }
+            let files = try cacheFiles(journal)
+            #expect(!files.isEmpty && files.allSatisfy { $0.hasSuffix(".open") })
+            if isSealed {
+                for name in files {
+                    #expect(unsafe rename("\(journal)/\(name)", "\(journal)/\(name.dropLast(5))") == 0)
+                }
+            }
+            let before = try cacheFiles(journal).map { ($0, try readFile("\(journal)/\($0)")) }
+            let result = try relay(
+                ["-r", "\(folder)/new", "--spill", journal, "--to", "127.0.0.1:9,name=a"]
+                    + ["--drain-timeout", "100ms", "--memory", "32M"])
+            #expect(result.command.errorText.contains("a file of a collector's journal; it is left alone"))
+            for (name, bytes) in before {
+                let now = try readFile("\(journal)/\(isSealed ? name + ".open" : name)")
+                #expect(now == bytes, "\(name)")
+            }
+        }
+    }
 }

@@ -34,35 +34,6 @@ struct SpillRoomTests {
         }
     }
 
-    @Test("A byte of a file that waits has changed: its batch is never sent, and what is missing is counted")
-    func damage() throws {
-        try withTemporaryDirectory { folder in
-            let packets = numberedPackets(0..<2000, size: 1000)
-            try writeFile("\(folder)/in", captureFile(packets))
-            try writeFile("\(folder)/new", captureFile(numberedPackets(5000..<5010)))
-            let common = ["--spill", "\(folder)/cache", "--drain-timeout", "300ms"]
-            let dead = try freePort()
-            let first = try relay(["-r", "\(folder)/in", "--to", "127.0.0.1:\(dead),name=it"] + common)
-            first.expect(exits: 69)
-            let name = try #require(cacheFiles("\(folder)/cache").first)
-            var bytes = try readFile("\(folder)/cache/\(name)")
-            bytes[bytes.count / 2] ^= 0x10
-            try writeFile("\(folder)/cache/\(name)", bytes)
-            let reader = try Reader()
-            let second = try relay(
-                ["-r", "\(folder)/new", "--to", "\(reader.address),name=it", "--spill", "\(folder)/cache"])
-            second.expect(exits: 0, naming: ["batches are good"])
-            let it = try expectLedger(second).destination("it")
-            try reader.waitForEnd()
-            let found = try sections(reader.streams[0]).flatMap(\.packets).map { number(of: $0) }
-            let missing = Set(0..<2000).subtracting(found)
-            #expect(missing.count > 0 && missing.count < 100)
-            #expect(Set(found).count == found.count)
-            #expect(it.losses == ["cache_damage": UInt64(missing.count)])
-            #expect(try it.count("carried_in") == 2000)
-        }
-    }
-
     @Test("--keep: everything is on disk, delivered or not, and only so much of it")
     func keep() throws {
         try withTemporaryDirectory { folder in

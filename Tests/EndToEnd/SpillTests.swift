@@ -33,6 +33,10 @@ struct SpillTests {
             let result = try running.finish(timeLimit: .seconds(60))
             result.expect(exits: 0)
             let report = try expectLedger(result, captured: 80_000, encoded: 80_000)
+            for figure in ["spilled", "replayed"] {
+                let each = try ["newest", "oldest"].map { try report.destination($0).count(figure) }
+                #expect(try report.count(figure) == each.reduce(0, +))
+            }
             for (name, reader) in [("newest", newest), ("oldest", oldest)] {
                 try reader.waitForEnd()
                 let destination = try report.destination(name)

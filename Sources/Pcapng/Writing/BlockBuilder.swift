@@ -1,7 +1,9 @@
 /// Builds the rare blocks of a stream: section header, interfaces, lanes, statistics. Control plane, so an array is fine.
 public struct BlockBuilder: Sendable {
+    @usableFromInline var content: [UInt8] = []
+
     /// The bytes so far.
-    public private(set) var bytes: [UInt8] = []
+    public var bytes: [UInt8] { content }
 
     /// Nothing yet.
     public init() {}
@@ -14,27 +16,26 @@ public struct BlockBuilder: Sendable {
         let length = UInt32(inner.bytes.count + 12)
         append(type)
         append(length)
-        bytes += inner.bytes
+        content += inner.bytes
         append(length)
     }
 
-    /// Appends a little-endian integer.
+    /// Appends a little-endian integer. Inlinable, because footers of files have many thousands of them.
+    @inlinable
     public mutating func append<Value: FixedWidthInteger>(_ value: Value) {
-        for shift in stride(from: 0, to: Value.bitWidth, by: 8) {
-            bytes.append(UInt8(truncatingIfNeeded: value >> Value(shift)))
-        }
+        unsafe withUnsafeBytes(of: value.littleEndian) { unsafe content.append(contentsOf: $0) }
     }
 
     /// Appends bytes as they are.
     public mutating func append(bytes more: some Sequence<UInt8>) {
-        bytes += more
+        content += more
     }
 
     /// Appends one option; longer values than the format can say are cut.
     public mutating func option(_ code: UInt16, _ value: some Collection<UInt8>) {
         append(code)
         append(UInt16(min(value.count, 65532)))
-        bytes += value.prefix(65532)
+        content += value.prefix(65532)
         pad()
     }
 
@@ -54,6 +55,6 @@ public struct BlockBuilder: Sendable {
     }
 
     private mutating func pad() {
-        while bytes.count % 4 != 0 { bytes.append(0) }
+        while content.count % 4 != 0 { content.append(0) }
     }
 }
