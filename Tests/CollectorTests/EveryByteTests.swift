@@ -13,8 +13,7 @@ struct EveryByteTests {
             relay = try ChildProcess(
                 try builtExecutable("spillway"),
                 [
-                    "run", "-r", "-", "--to", "127.0.0.1:\(proxy.port),ack=required,name=c", "--memory",
-                    "64M",
+                    "run", "-r", "-", "--to", "127.0.0.1:\(proxy.port),ack=required,name=c", "--memory", "64M",
                     "--batch-packets", "1", "--name", "steps", "--drain-timeout", "60s",
                 ], environment: ["SPILLWAY_RETRY_LIMIT": "1ms"])
             try relay.writeInput(ClassicBuilder(.nanoseconds, linkTypeWord: 1).built("").bytes)
@@ -103,7 +102,7 @@ struct EveryByteTests {
                     try sensor.feed()
                 }
                 #expect(passed[way].count == offset)
-                // Until the longest of them had all that a short session is made of; what is owed may take more room than that.
+                // Until the longest of them had all that a short session is made of, if that fits.
                 isShort = offset < 1200 && !Self.isSession(way, blockTypes(passed[way]))
                 offset += 1
             }
