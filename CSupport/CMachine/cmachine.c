@@ -170,6 +170,13 @@ int spillway_reserve(int descriptor, long start, long length) {
     return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, start, length) == 0 ? 0 : -errno;
 }
 
+int spillway_set_direct(int descriptor, int is_direct) {
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0) return -errno;
+    flags = is_direct ? flags | O_DIRECT : flags & ~O_DIRECT;
+    return fcntl(descriptor, F_SETFL, flags) == 0 ? 0 : -errno;
+}
+
 // ---- crash points ------------------------------------------------------------------------------------------------
 
 int spillway_crash_armed = 0;

@@ -33,11 +33,15 @@ internal import SpillCache
     var byteCount: Int { unsafe window.count + order.count * MemoryLayout<Entry>.stride }
 
     init(
-        _ batch: JournalIndex.Placed, rank: Int, window size: Int, file: borrowing OpenFile
+        _ batch: JournalIndex.Placed, rank: Int, window size: Int, file: borrowing OpenFile, checking: Bool
     ) throws(SystemError) {
         (self.batch, self.rank) = (batch, rank)
-        let count = min(Int(batch.recordBytes), max(size, Record.overhead))
+        let count = checking ? batch.byteCount : min(Int(batch.recordBytes), max(size, Record.overhead))
         unsafe window = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+        if checking {
+            try unsafe batch.read(to: window.baseAddress!, file, checking: true)
+            filled = Int(batch.recordBytes)
+        }
         if !batch.isSorted { try sort(file) }
         try settle(file)
     }
@@ -51,17 +55,19 @@ internal import SpillCache
     var record: RecordView { unsafe RecordView(UnsafeRawPointer(window.baseAddress!) + place) }
 
     /// Records from the present one on whose times are below `limit`, at least the present one, as far as they lie one
-    /// behind the other in memory.
-    func run(below limit: UInt64) -> (first: UnsafeRawPointer, count: Int) {
+    /// behind the other in memory, and no more bytes than an output has room for: where they are, bytes, records.
+    func run(below limit: UInt64) -> (first: UnsafeRawPointer, count: Int, records: Int) {
         let base = unsafe UnsafeRawPointer(window.baseAddress!)
-        guard batch.isSorted else { return unsafe (base + place, record.byteCount) }
-        var end = place + record.byteCount
-        while end + Record.overhead <= filled {
+        guard batch.isSorted else { return unsafe (base + place, record.byteCount, 1) }
+        var (end, records) = (place + record.byteCount, 1)
+        let last = min(filled, place + CaptureOutput.roomLimit)
+        while end + Record.overhead <= last {
             let view = unsafe RecordView(base + end)
-            guard view.time < limit, end + view.byteCount <= filled else { break }
+            guard view.time < limit, end + view.byteCount <= last else { break }
             end += view.byteCount
+            records += 1
         }
-        return unsafe (base + place, end - place)
+        return unsafe (base + place, end - place, records)
     }
 
     /// Goes on behind `count` bytes of records that were handed out by `run`.

@@ -14,6 +14,8 @@ final class Bucket {
     let key: BucketKey
     let sensor: Sensor
     var writer: CacheFileWriter
+    /// Where its batches are; nil for a file that was found, and where there are too many batches.
+    var index: JournalIndex? = JournalIndex()
     /// Monotonic time of the last arrival.
     var lastArrival: UInt64
     /// Whether something was written since the last sync.
@@ -29,5 +31,6 @@ final class Bucket {
     func writeStatistics() throws(SystemError) {
         guard let run = writer.run, let description = sensor.descriptions[run] else { return }
         try writer.append(preambleFor: description)
+        index?.note(description)
     }
 }

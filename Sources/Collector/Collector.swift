@@ -45,7 +45,11 @@ public enum Collector {
         try loop.serveMetrics()
         ready(endpoints)
         try loop.run()
-        return CollectorReport(figures: loop.published.present, problems: loop.problems)
+        if loop.unfinished > 0 {
+            loop.problem("\(loop.unfinished) acknowledged packets are in no file yet; the next start goes on with them")
+        }
+        return CollectorReport(
+            figures: loop.published.present, problems: loop.problems, unfinishedPackets: loop.unfinished)
     }
 
     private static func listen(_ wanted: [Endpoint]) throws(CollectorError) -> ([Int32], [Endpoint]) {

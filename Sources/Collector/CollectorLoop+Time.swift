@@ -8,11 +8,10 @@ extension CollectorLoop {
     func tick() {
         let now = Clock.monotonic()
         if now >= nextSample { sampleAges(now) }
-        if acceptedSinceCheck != counts[.bytes] { checkRoom() }
         guard now - lastTick >= 100_000_000 else { return }
         let isNewMinute = now / 60_000_000_000 != lastTick / 60_000_000_000
         lastTick = now
-        checkRoom(force: true)
+        checkRoom()
         journal.sealIdle(now: now)
         for connection in Array(connections.values) { checkTimes(connection, now) }
         if isNewMinute { forgetOldRuns() }
@@ -29,27 +28,32 @@ extension CollectorLoop {
     }
 
     /// Stops reading when there would soon be no room to make files of what is there, and goes on when there is.
-    private func checkRoom(force: Bool = false) {
-        guard force || counts[.bytes] - acceptedSinceCheck > 4 << 20 else { return }
-        acceptedSinceCheck = counts[.bytes]
-        if journal.hasRoom() {
-            guard storageProblem != nil else { return }
+    private func checkRoom() {
+        if journal.hasRoom(again: storageProblem != nil) {
+            // What failed a moment ago is not tried again at once.
+            guard storageProblem != nil, elapsed(since: stoppedAt, Clock.monotonic()) > 200_000_000 else { return }
             storageProblem = nil
-            log("there is room again: going on")
+            if !isRepeated { log("there is room again: going on") }
             for connection in Array(connections.values) where connection.stage != .ending { advance(connection) }
         } else {
             stopForStorage("too little free space for the journal and the files made of it")
-            // What is in the journal can still become files, and then counts no more.
-            journal.sealAll()
         }
     }
 
     /// Nothing more is read, and so nothing acknowledged, until there is room.
     func stopForStorage(_ reason: String) {
         guard storageProblem == nil else { return }
-        storageProblem = reason
+        let now = Clock.monotonic()
+        // One line a minute for a disk that is full again as soon as there is a little room.
+        isRepeated = lastStorageProblem == reason && elapsed(since: saidStopped, now) < 60_000_000_000
+        (storageProblem, lastStorageProblem, stoppedAt) = (reason, reason, now)
         counts[.storageStops] += 1
-        log("acknowledging stops: \(reason)")
+        if !isRepeated {
+            saidStopped = now
+            log("acknowledging stops: \(reason)")
+        }
+        // What is in the journal can still become files, and then counts no more.
+        journal.sealAll()
         for connection in Array(connections.values) { finishTurn(connection) }
     }
 

@@ -37,7 +37,10 @@ internal import Transfer
     private var unsynced = SyncRound(), syncing: SyncRound?
     /// Why nothing is read any more; nil if all is well.
     var storageProblem: String?
-    var acceptedSinceCheck: UInt64 = 0
+    /// When that was, what it was before, when it was said, and whether the present one is only that again.
+    var stoppedAt: UInt64 = 0, lastStorageProblem: String?, saidStopped: UInt64 = 0, isRepeated = false
+    /// Packets whose files could not be made; they are in the journal for the next life.
+    var unfinished: UInt64 = 0
     var isStopping = false, isStoppingAtOnce = false
     private var stopTime: UInt64 = 0
     var lastTick: UInt64 = 0
@@ -159,6 +162,7 @@ internal import Transfer
                 counts[.sealRetries] += 1
                 log("\(outcome.job.base): \(failure); \(outcome.isFinal ? "the next start goes on" : "trying again")")
                 if outcome.isFinal { problem("\(outcome.job.base): \(failure)") }
+                if outcome.isFinal, outcome.file == nil { unfinished += outcome.job.packets }
             }
             if outcome.isFinal { journal.sealed(outcome.job.journal) }
         }

@@ -57,6 +57,10 @@ enum CollectorLimit {
     static let ranges = 1 << 20
     /// Bytes of batches that a merge holds in memory at once.
     static let mergeBytes = 64 << 20
+    /// Bytes that are written into the journal at once, but for the last batch of them: little, where there is little room.
+    static let writeBytes = 256 << 10
+    /// Batches whose places in the journal are known without reading it; 72 bytes each.
+    static let indexedBatches = 1 << 20
     /// Nanoseconds after which a run that nobody presented is forgotten.
     static let runLifetime: UInt64 = 7 * 86_400_000_000_000
     /// Bytes of a state file.

@@ -34,6 +34,8 @@ public struct CollectorReport: Sendable {
     let figures: CollectorFigures
     /// What went wrong on the way, one line each.
     public let problems: [String]
+    /// Acknowledged packets whose files could not be made.
+    public let unfinishedPackets: UInt64
 
     private static func age(_ ages: AgeHistogram, _ share: Double) -> JSONValue {
         ages.quantile(share).map { .fraction(Double($0) / 1e6) } ?? .null

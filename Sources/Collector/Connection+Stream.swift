@@ -12,7 +12,7 @@ internal import Transfer
     var run: RunIdentity
     var first: UnsafeRawPointer
     var count: Int
-    var trailers: [BatchTrailer]
+    var checks: [BatchCheck]
 }
 
 /// What became of the bytes of a turn.
@@ -142,16 +142,17 @@ extension CollectorLoop {
         try adopt(connection, sensor, section, trailer.run)
         if let present = staged, unsafe present.first + present.count == here, present.run == trailer.run,
             present.bucket.writer.plan.window.contains(trailer.leastTime),
-            present.bucket.writer.end + UInt64(present.count) < options.rotateSize
+            present.bucket.writer.end + UInt64(present.count) < options.rotateSize,
+            present.count < CollectorLimit.writeBytes
         {
             staged!.count += length
-            staged!.trailers.append(trailer)
+            staged!.checks.append(check)
         } else {
             if let stuck = settle(connection) { return stuck }
             do throws(SystemError) {
                 let bucket = try journal.bucket(for: trailer, sensor, linkType: section.linkType ?? 0)
                 staged = unsafe StagedBatches(
-                    bucket: bucket, run: trailer.run, first: here, count: length, trailers: [trailer])
+                    bucket: bucket, run: trailer.run, first: here, count: length, checks: [check])
             } catch {
                 return .stuck(unsafe here - turnBase, error)
             }
@@ -188,21 +189,21 @@ extension CollectorLoop {
         guard let sensor = connection.sensor, let description = sensor.descriptions[batches.run] else { return nil }
         do throws(SystemError) {
             let bytes = unsafe UnsafeRawBufferPointer(start: batches.first, count: batches.count)
-            try unsafe journal.append(bytes, batches.trailers, of: description, to: batches.bucket)
+            try unsafe journal.append(bytes, batches.checks, of: description, to: batches.bucket)
         } catch {
-            for trailer in batches.trailers { sensor.known.remove(BatchLane(of: trailer), trailer.number) }
+            for check in batches.checks { sensor.known.remove(BatchLane(of: check.trailer), check.trailer.number) }
             return error
         }
         let now = Clock.realtime()
-        for trailer in batches.trailers {
+        for trailer in batches.checks.lazy.map(\.trailer) {
             sensor.ages.delivered(arrival: trailer.lastArrival, utc: now)
             counts[.packets] += UInt64(trailer.packets)
             sensor.tally.packets += UInt64(trailer.packets)
             acknowledge(connection, BatchLane(of: trailer), trailer.number)
         }
-        counts[.batches] += UInt64(batches.trailers.count)
+        counts[.batches] += UInt64(batches.checks.count)
         counts[.bytes] += UInt64(batches.count)
-        sensor.tally.batches += UInt64(batches.trailers.count)
+        sensor.tally.batches += UInt64(batches.checks.count)
         sensor.tally.bytes += UInt64(batches.count)
         return nil
     }

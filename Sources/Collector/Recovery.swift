@@ -56,7 +56,7 @@ extension CollectorLoop {
     }
 
     /// An intent that cannot be read. With a part file nothing has got its name yet, and all begins anew. Without one the
-    /// file is there, and what the journal says is in it.
+    /// file is there, and what the journal says is in it; if there is no such file, the intent is nobody's.
     private func finishDamaged(intent name: String, of journal: CacheFileName) throws(SystemError) {
         counts[.journalDamage] += 1
         problem("\(places.state.path)/\(name): damaged")
@@ -68,11 +68,21 @@ extension CollectorLoop {
             (header, ranges) = (report.header, report.contents.identities.ranges)
         }
         let sealing = sealing(of: journal, sensor: header?.sensor ?? "", linkType: header?.linkType ?? 0)
-        if places.state.contains(sealing.partName) || header == nil {
+        let hasFile = try header.map { header throws(SystemError) in try isThereFile(header) } ?? false
+        if places.state.contains(sealing.partName) || !hasFile {
             sealing.abandon()
             try places.state.remove(name)
         } else {
             try sealing.conclude(ranges: ranges)
+        }
+    }
+
+    /// Whether there is a finished file of the sensor and time that a journal's file is meant for.
+    private func isThereFile(_ header: CacheHeader) throws(SystemError) -> Bool {
+        let base = CollectorNames.base(
+            sensor: header.sensor, linkType: header.linkType, start: header.window.lowerBound)
+        return try places.output.names().contains { name in
+            name.hasSuffix(".pcapng") && CollectorNames.base(ofFile: name) == base
         }
     }
 
@@ -144,7 +154,10 @@ extension CollectorLoop {
     }
 
     private func noteDamage(_ report: CacheScanReport, _ name: String) {
-        if report.tornBytes > 0 { log("\(name): \(report.tornBytes) bytes of a torn tail cut off") }
+        if report.tornBytes > 0 {
+            log("\(name): \(report.tornBytes) bytes of a torn tail cut off")
+            problem("\(name): \(report.tornBytes) bytes of a torn tail cut off")
+        }
         guard report.damagedPlaces > 0 else { return }
         counts[.journalDamage] += UInt64(report.damagedPlaces)
         problem("\(name): \(report.damagedPlaces) damaged places, \(report.damagedBytes) bytes lost")

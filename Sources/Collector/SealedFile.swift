@@ -35,6 +35,8 @@ struct Sealing {
     let state: SensorState
     let linkType: UInt16
     let application: String
+    /// What is known of the journal's file; nil if it has to be read.
+    var index: JournalIndex?
 
     var partName: String { String(journal.sealed.dropLast(7)) + ".part" }
     private var intentName: String { String(journal.sealed.dropLast(7)) + ".intent" }
@@ -71,11 +73,16 @@ struct Sealing {
     private func finish(
         _ part: consuming OpenFile, _ intent: inout SealIntent, base: String
     ) throws(SystemError) -> FinishedFile {
-        let index = try JournalIndex(journal.open, extent: intent.extent, in: places.journal)
-        var output = CaptureOutput(part)
-        let packets = try write(index, extent: intent.extent, into: &output)
-        let file = FinishedFile(
-            name: intent.target, packets: packets, bytes: output.position, damagedPlaces: index.report.damagedPlaces)
+        var output = CaptureOutput(part, direct: true)
+        var file = FinishedFile(name: intent.target, packets: 0, bytes: 0, damagedPlaces: 0)
+        if let index, try writeKnown(index, into: &output) {
+            file.packets = index.packets
+        } else {
+            let index = try JournalIndex(journal.open, extent: intent.extent, in: places.journal)
+            try write(index, into: &output)
+            (file.packets, file.damagedPlaces) = (index.packets, index.damagedPlaces)
+        }
+        file.bytes = output.position
         try output.finish(complete: .sealSorted, synced: .sealSynced)
         return try name(file, &intent, base: base)
     }
@@ -130,10 +137,21 @@ struct Sealing {
         CrashPoint.sealIntentWritten.pass()
     }
 
+    /// Writes by what is known of the journal; false if a batch is not what it was when it was written, or if batches
+    /// overlap so much that they cannot be checked in memory. The file must be read as a whole then.
+    private func writeKnown(_ index: JournalIndex, into output: inout CaptureOutput) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            try write(index, into: &output)
+            return true
+        } catch {
+            guard error.code == TimeMerge.unchecked else { throw error }
+            output.restart()
+            return false
+        }
+    }
+
     /// Section header, interfaces, records in order, statistics.
-    private func write(
-        _ index: JournalIndex, extent: UInt64, into output: inout CaptureOutput
-    ) throws(SystemError) -> UInt64 {
+    private func write(_ index: JournalIndex, into output: inout CaptureOutput) throws(SystemError) {
         try output.append(
             StreamBlocks.sectionHeader(hardware: nil, system: nil, application: application))
         for block in index.interfaces { try output.append(block) }
@@ -143,12 +161,10 @@ struct Sealing {
             budget: CollectorLimit.mergeBytes)
         try merge.run(into: &output)
         let statistics = FileStatistics(
-            index.statistics, packets: merge.packets, first: least, last: index.report.contents.times.greatestTime)
+            index.statistics, packets: merge.packets, first: least, last: index.greatestTime)
         for block in statistics.blocks { try output.append(block) }
-        let packets = merge.packets.reduce(0, +)
         // What was read a moment ago must all be there; a file with less is not given its name.
-        guard packets == index.report.contents.packets else { throw SystemError("read", journal.open, code: EIO) }
-        return packets
+        guard merge.packets.reduce(0, +) == index.packets else { throw SystemError("read", journal.open, code: EIO) }
     }
 
     /// The name, or the first part name that is free.

@@ -10,8 +10,11 @@ struct SealJob: Sendable {
     var linkType: UInt16
     var extent: UInt64
     var ranges: [BatchRange]
+    var packets: UInt64
     /// The wanted name without suffix.
     var base: String
+    /// What is known of the journal's file; nil if it has to be read.
+    var index: JournalIndex?
 }
 
 /// What became of a job.
@@ -81,8 +84,11 @@ final class Sealer: Sendable {
 
     /// False if it has to be tried again.
     private func make(_ job: SealJob) -> Bool {
+        var index = job.index
+        index?.finish()
         let sealing = Sealing(
-            places: places, journal: job.journal, state: job.state, linkType: job.linkType, application: application)
+            places: places, journal: job.journal, state: job.state, linkType: job.linkType, application: application,
+            index: index)
         let file: FinishedFile
         do throws(SystemError) {
             file = try sealing.make(extent: job.extent, ranges: job.ranges, base: job.base)

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Machine
 internal import Pcapng
 internal import SpillCache
@@ -6,6 +7,8 @@ internal import SpillCache
 /// of them overlap in time, and is bounded: beyond the budget only a window of each is held.
 struct TimeMerge: ~Copyable {
     private static let smallWindow = 4096
+    /// The code of the error that says: read and check the whole journal first.
+    static let unchecked = EBADMSG
     private let index: JournalIndex
     private let file: OpenFile
     private let budget: Int
@@ -24,23 +27,51 @@ struct TimeMerge: ~Copyable {
     }
 
     /// Merges all of it into `output`.
+    ///
+    /// - Throws: with the code `unchecked` where the index is not of a moment ago and a batch cannot be vouched for.
     mutating func run(into output: inout CaptureOutput) throws(SystemError) {
-        let half = index.batches.count / 2
         while true {
+            while let batch = nextAlone {
+                try copy(batch, into: &output)
+                loaded += 1
+                passHalf()
+            }
             try loadWhatIsDue()
             guard let first = heap.first else { return }
             let limit = min(secondTime, loaded < index.batches.count ? index.batches[loaded].leastTime : .max)
-            let (records, count) = unsafe first.run(below: limit)
-            try unsafe write(records, count, map: index.maps[Int(first.batch.map)], into: &output)
+            let (records, count, packets) = unsafe first.run(below: limit)
+            try unsafe write(records, count, packets, of: first.batch, into: &output)
             try first.advance(count, file: file)
             if first.isAtEnd {
                 used -= first.byteCount
                 removeFirst()
-                if loaded == half { CrashPoint.sealHalfSorted.pass() }
+                passHalf()
             } else {
                 siftDown()
             }
         }
+    }
+
+    private func passHalf() {
+        if loaded == index.batches.count / 2 { CrashPoint.sealHalfSorted.pass() }
+    }
+
+    /// The next batch, if it is in order and all other records come before it or behind it.
+    private var nextAlone: JournalIndex.Placed? {
+        guard heap.isEmpty, loaded < index.batches.count else { return nil }
+        let batch = index.batches[loaded]
+        let isAlone = loaded + 1 == index.batches.count || batch.greatestTime <= index.batches[loaded + 1].leastTime
+        return isAlone && batch.isSorted && batch.byteCount <= CaptureOutput.roomLimit ? batch : nil
+    }
+
+    /// Reads a whole batch to where it is written from.
+    private mutating func copy(
+        _ batch: JournalIndex.Placed, into output: inout CaptureOutput
+    ) throws(SystemError) {
+        let room = try unsafe output.room(batch.byteCount)
+        try unsafe batch.read(to: room, file, checking: !index.isChecked)
+        unsafe adapt(room, Int(batch.recordBytes), Int(batch.packets), of: batch)
+        output.advance(Int(batch.recordBytes))
     }
 
     /// Takes in every batch that may have the earliest record.
@@ -48,36 +79,44 @@ struct TimeMerge: ~Copyable {
         while loaded < index.batches.count {
             let batch = index.batches[loaded]
             if let first = heap.first, first.time < batch.leastTime { return }
-            let fits = used + Int(batch.recordBytes) <= budget
+            let fits = used + batch.byteCount <= budget
+            guard fits || index.isChecked else { throw SystemError("read", file.path, code: Self.unchecked) }
             let cursor = try BatchCursor(
-                batch, rank: loaded, window: fits ? Int(batch.recordBytes) : Self.smallWindow, file: file)
+                batch, rank: loaded, window: fits ? batch.byteCount : Self.smallWindow, file: file,
+                checking: !index.isChecked)
             used += cursor.byteCount
             loaded += 1
             insert(cursor)
         }
     }
 
-    /// Writes records as they are, or with other interface ids.
+    /// Writes records, no more than there is room for at once.
     private mutating func write(
-        _ records: UnsafeRawPointer, _ count: Int, map: [UInt32], into output: inout CaptureOutput
+        _ records: UnsafeRawPointer, _ count: Int, _ number: Int, of batch: JournalIndex.Placed,
+        into output: inout CaptureOutput
     ) throws(SystemError) {
-        if map.isEmpty {
-            try unsafe output.append(records, count: count)
+        let room = try unsafe output.room(count)
+        unsafe room.copyMemory(from: records, byteCount: count)
+        unsafe adapt(room, count, number, of: batch)
+        output.advance(count)
+    }
+
+    /// Counts records by interface, and gives them the interface ids of the file.
+    private mutating func adapt(
+        _ records: UnsafeMutableRawPointer, _ count: Int, _ number: Int, of batch: JournalIndex.Placed
+    ) {
+        let map = index.maps[Int(batch.map)]
+        if map.isEmpty, batch.interface == 0 {
+            packets[0] += UInt64(number)
+            return
         }
         var offset = 0
         while offset < count {
             let view = unsafe RecordView(records + offset)
-            let length = view.byteCount
-            var interface = Int(view.interface)
-            if !map.isEmpty {
-                interface = Int(map[interface])
-                let room = try unsafe output.room(length)
-                unsafe room.copyMemory(from: records + offset, byteCount: length)
-                unsafe (room + 8).storeBytes(of: UInt32(interface), as: UInt32.self)
-                output.advance(length)
-            }
-            packets[interface] += 1
-            offset += length
+            let interface = map.isEmpty ? view.interface : map[Int(view.interface)]
+            unsafe (records + (offset + 8)).storeBytes(of: interface, as: UInt32.self)
+            packets[Int(interface)] += 1
+            offset += view.byteCount
         }
     }
 

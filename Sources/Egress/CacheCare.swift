@@ -17,6 +17,8 @@ struct CacheCare {
     var connections: [Int] = []
     /// What each of them has said that it has.
     var had: [BatchSet] = []
+    /// What a destination was not sent of a file when it was last looked through for what others may take over: that stays.
+    var staying: [Claim: UInt32] = [:]
     /// Those that have greeted once.
     var greeted: Set<String> = []
     /// Destinations of earlier lives that are none of this one.
@@ -35,13 +37,21 @@ struct CacheCare {
 
     /// What is written down about who there is.
     var known: KnownDestinations {
-        KnownDestinations(names: names + former.names, greeted: greeted.union(former.greeted))
+        KnownDestinations(names: presentNames + former.names, greeted: greeted.union(former.greeted))
     }
 
     struct HeaderKey: Hashable {
         var run: UInt16
         var interfaces: Int
     }
+
+    struct Claim: Hashable {
+        var claimant: Int
+        var file: UInt32
+    }
+
+    /// Names without the places that nobody has.
+    var presentNames: [String] { names.filter { !$0.isEmpty } }
 
     init(run: RunIdentity) { runs = [run] }
 

@@ -19,7 +19,7 @@ struct CacheSide: Sendable {
     /// Makes everything and starts the threads; nil without a cache.
     static func start(_ setup: EgressSetup, _ marks: Watermarks, wordsPerSet: Int) throws(SystemError) -> CacheSide? {
         guard let spill = setup.spill else { return nil }
-        let claimants = setup.plans.count(where: \.spills)
+        let claimants = setup.plans.count(where: \.spills) + setup.limits.spareConnections
         let catalogue = try Catalogue(claimants: claimants)
         let keeper = try CacheKeeper(spill.directory, isDurable: spill.sync != .none, log: setup.log)
         let helpers = try HelperPool().makeClient(wake: setup.wake, capacity: 256)

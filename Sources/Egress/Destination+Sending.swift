@@ -255,7 +255,7 @@ extension Destination {
                 putBack(entry.disk)
                 if resends { counters.add(.resent, UInt64(entry.packets)) }
             } else if entry.isOrphan {
-                counters.add(reason, UInt64(entry.packets))
+                counters.add(entry.isExpired ? .expired : reason, UInt64(entry.packets))
             } else {
                 index.putBack(slot, entry.reference)
                 if resends { counters.add(.resent, UInt64(entry.packets)) }

@@ -33,7 +33,9 @@ enum LinkState: UInt8 {
     var policy: AckPolicy
     var holds: Bool
     /// What it is owed on disk, if that may wait for it there.
-    private(set) var disk: UnsafeMutablePointer<DiskSource>?
+    var disk: UnsafeMutablePointer<DiskSource>?
+    /// The same, whether the one who has the place now is owed anything there or not.
+    let ownDisk: UnsafeMutablePointer<DiskSource>?
     /// The batch in hand waits for the disk, not for the socket.
     var isLoading = false
     var state = LinkState.vacant
@@ -79,6 +81,8 @@ enum LinkState: UInt8 {
     var downSince: UInt64 = 0
     /// The other side refused; it is not tried again soon.
     var isRefused = false
+    /// The other side does not take batches of earlier runs from it.
+    var leavesEarlier = false
     /// It has refused, and taken nothing since: coming up again is no progress.
     var wasRefused = false
     /// Monotonic times: last progress, next attempt, present pause, next statistics.
@@ -108,7 +112,8 @@ enum LinkState: UInt8 {
         let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
         let plainDeliveries = try PlainDeliveries(remembers: listens)
-        unsafe self.disk = disk
+        unsafe self.disk = plan == Self.noPlan ? nil : disk
+        unsafe ownDisk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)
         newestFirst = what.newestFirst
         if case .listen = what.outlet { isGuest = true } else { isGuest = false }

@@ -12,7 +12,8 @@ struct DiskSource {
     /// The last batch for which a check was asked.
     private var asked = DiskPlace.none
     /// Nothing is replayed in this run, but for what its end has put on disk.
-    private let isOff: Bool
+    private var isOff: Bool { @_noLocks get { isReplayOff && newestFirst } }
+    private let isReplayOff: Bool
     private let isEager: Bool
     var newestFirst: Bool
     /// At the end of a run: what arrived before this stays for the next one. 0 until then.
@@ -44,11 +45,19 @@ struct DiskSource {
         _ policy: ReplayPolicy, rate: UInt64
     ) {
         self.rate = rate
-        if case .off = policy { isOff = newestFirst } else { isOff = false }
+        if case .off = policy { isReplayOff = true } else { isReplayOff = false }
         if case .eager = policy { isEager = true } else { isEager = false }
         self.newestFirst = newestFirst
         (self.catalogue, self.claimant, self.tools, self.checks) = (catalogue, claimant, tools, checks)
         ticketBase = UInt64(connection) << 32
+    }
+
+    /// A destination that was added takes it over: nothing is in hand, and results that helpers still owe are not waited for.
+    mutating func restart(newestFirst: Bool) {
+        self.newestFirst = newestFirst
+        (floor, nextAt, failedFile, place) = (0, 0, .max, .none)
+        transfer = FileTransfer(descriptor: -1, start: 0, end: 0, ticket: 0)
+        (current, ahead, behind) = (nil, nil, nil)
     }
 
     /// A batch is in hand: begun, and not completely sent.

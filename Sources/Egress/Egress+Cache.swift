@@ -187,6 +187,7 @@ extension Egress {
             notes[place] = OwedFile(
                 batches: file.batches, packets: file.packets,
                 destinations: care.names.indices.compactMap { claimant in
+                    if care.names[claimant].isEmpty { return nil }
                     // Who was there when a file was open is owed what comes into it after this.
                     let bits = catalogue.unsentBits(claimant, place) ?? (file.state == .open ? [] : nil)
                     return bits.map {
@@ -196,7 +197,7 @@ extension Egress {
                 })
         }
         guard !notes.isEmpty else { return }
-        for (claimant, place) in care.connections.enumerated() {
+        for (claimant, place) in care.connections.enumerated() where !care.names[claimant].isEmpty {
             let name = care.names[claimant]
             unsafe connections[place].forEachOnDisk { target in
                 guard var note = notes[target.file],

@@ -34,9 +34,7 @@ extension Egress {
     }
 
     private mutating func add(_ plan: DestinationPlan, now: UInt64) {
-        let spare = (0..<connectionCount).first {
-            unsafe connections[$0].isSpare && (plan.spills || connections[$0].disk == nil)
-        }
+        let spare = (0..<connectionCount).first { unsafe connections[$0].isSpare }
         // Whoever asks has counted the places.
         guard let place = spare, setup.plans.count < setup.counters.count else { return }
         setup.plans.append(plan)
@@ -49,9 +47,7 @@ extension Egress {
         if setup.shares.count > 0 {
             giveLanes(place)
         } else if plan.takesBacklog {
-            let packets = index.oweAll(slot)
-            unsafe destination.pointee.unsentPackets += packets
-            unsafe destination.pointee.counters.add(.carriedIn, packets)
+            oweBacklog(place)
         }
         setup.log("\(plan.name): added")
     }
@@ -63,6 +59,7 @@ extension Egress {
         sharing = Sharing()
         guard hasMoved else { return }
         unsafe connections[place].address = 0
+        offerEarlier(place)
         setup.log("\(plan.name): now at \(plan.address)")
         switch unsafe connections[place].state {
         case .up, .connecting:
@@ -82,17 +79,12 @@ extension Egress {
         remembered.append(unsafe destination.pointee.outcome)
         unsafe destination.pointee.takeBack(&index, resends: false, orphans: .droppedRemoved)
         closeSocket(place)
-        leaveCache(place)
         if setup.shares.count > 0 { bequeath(place) }
+        leaveCache(place)
         let slot = unsafe destination.pointee.slot
-        var lost = giveUpUnsent(slot)
+        let lost = giveUpUnsent(slot)
         _ = index.leave(slot)
         unsafe destination.pointee.unsentPackets -= lost
-        if let disk = unsafe destination.pointee.disk {
-            lost += unsafe disk.pointee.catalogue.release(disk.pointee.claimant)
-            unsafe destination.pointee.counters.set(.onDisk, 0)
-            unsafe destination.pointee.leaveDisk()
-        }
         unsafe destination.pointee.counters.add(.droppedRemoved, lost)
         unsafe destination.pointee.counters.set(.inMemory, 0)
         unsafe destination.pointee.counters.publish()
@@ -117,6 +109,8 @@ extension Destination {
         (address, pause, retryAt, lane, downSince, unsentPackets) = (0, 0, 0, 0, 0, 0)
         ages = Ages()
         lastProgress = now
+        leavesEarlier = false
         state = .waiting
+        unsafe disk = what.spills ? ownDisk : nil
     }
 }

@@ -9,14 +9,15 @@ extension Egress {
     /// Takes in the files that were found, and what each destination is owed of them.
     mutating func takeInEarlier() {
         guard let cache else { return }
-        for place in 0..<connectionCount where unsafe connections[place].disk != nil {
-            let name = setup.plans[unsafe connections[place].plan].name
+        for place in 0..<connectionCount where unsafe connections[place].ownDisk != nil {
+            // Places for destinations that may be added have no name yet.
+            let name = unsafe connections[place].isSpare ? "" : setup.plans[connections[place].plan].name
             care.names.append(name)
             care.connections.append(place)
             care.had.append(BatchSet())
             unsafe connections[place].hasGreeted = cache.setup.known?.greeted.contains(name) == true
         }
-        if care.names.isEmpty, cache.setup.keep == nil {
+        if care.presentNames.isEmpty, cache.setup.keep == nil {
             let count = cache.setup.earlier.count
             if count > 0 {
                 setup.log(
@@ -39,7 +40,9 @@ extension Egress {
             for range in file.ranges {
                 care.marks[range.lane] = max(care.marks[range.lane] ?? 0, range.first + range.count)
             }
-            for claimant in care.names.indices { carryIn(file, place, claimant, cache) }
+            for claimant in care.names.indices where !care.names[claimant].isEmpty {
+                carryIn(file, place, claimant, cache)
+            }
             if !cache.catalogue.isOwed(place) { care.unclaimed.insert(place) }
         }
         for (claimant, name) in care.names.enumerated() {
@@ -262,25 +265,5 @@ extension Egress {
             unsafe destination.pointee.countDelivered(
                 batch.packets, bytes: Int(batch.bytes), arrival: batch.arrival, utc: utc, isReplayed: true)
         }
-    }
-
-    // ---- destinations that come and go -------------------------------------------------------------------------------
-
-    /// A destination takes the place of one that has left.
-    mutating func joinCache(_ place: Int, _ plan: DestinationPlan) {
-        guard let disk = unsafe connections[place].disk, let claimant = care.connections.firstIndex(of: place) else {
-            return
-        }
-        unsafe disk.pointee.newestFirst = plan.newestFirst
-        (care.names[claimant], care.had[claimant]) = (plan.name, BatchSet())
-    }
-
-    /// A destination leaves for good: its claims are released.
-    mutating func leaveCache(_ place: Int) {
-        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
-        for file in 0..<UInt32(cache.catalogue.used) {
-            unsafe connections[place].counters.add(.droppedRemoved, cache.catalogue.release(claimant, file))
-        }
-        unsafe connections[place].counters.set(.onDisk, 0)
     }
 }

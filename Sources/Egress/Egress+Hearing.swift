@@ -166,6 +166,7 @@ extension Egress {
         setup.log(
             "\(name(place)): the other side ends the connection: \(reason)\(end.text.isEmpty ? "" : ", ")\(end.text)")
         switch end.reason {
+        case .refused where talks[place].runs.count > 1: leaveEarlier(place)
         case .version, .proof, .refused, .limit, .malformed:
             unsafe connections[place].counters.add(.protocolErrors)
             unsafe connections[place].isRefused = true

@@ -8,7 +8,9 @@ internal import Transfer
 extension Egress {
     /// The runs of which something is owed here, the present one always.
     func runsOwed(_ place: Int) -> [RunIdentity] {
-        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return [setup.run] }
+        guard let cache, let claimant = care.connections.firstIndex(of: place),
+            unsafe !connections[place].leavesEarlier
+        else { return [setup.run] }
         var runs: Set<RunIdentity> = [setup.run]
         for file in 0..<UInt32(cache.catalogue.used) where cache.catalogue.owedPackets(claimant, in: file) > 0 {
             runs.insert(cache.catalogue[file: file].run)
@@ -103,7 +105,7 @@ extension Egress {
         }
     }
 
-    private func footerRanges(_ file: CatalogueFile, _ cache: CacheSide) -> [BatchRange]? {
+    func footerRanges(_ file: CatalogueFile, _ cache: CacheSide) -> [BatchRange]? {
         (try? CacheReader.footer(file.name.sealed, in: cache.setup.directory))?.ranges
     }
 

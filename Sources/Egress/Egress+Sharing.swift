@@ -45,6 +45,7 @@ extension Egress {
         let present = heirs(of: share)
         let heirs = present.isEmpty ? [first] : present
         reassign(place, to: heirs, withTakenOver: true)
+        reassignOnDisk(place, to: heirs, withTakenOver: true)
         index.bequeath(from: unsafe connections[place].slot, to: unsafe connections[heirs[0]].slot)
         laneCounts.bequeath(from: place, to: heirs[0])
         sharing = Sharing()
@@ -71,7 +72,9 @@ extension Egress {
         }
         guard state.up != 0, state.lost != 0 else { return }
         for (share, place) in sharePlaces.enumerated() where state.lost >> UInt64(share) & 1 == 1 {
-            if let place { reassign(place, to: heirs(of: share)) }
+            guard let place else { continue }
+            reassign(place, to: heirs(of: share))
+            reassignOnDisk(place, to: heirs(of: share), withTakenOver: false)
         }
     }
 

@@ -118,9 +118,11 @@ internal import Transfer
             }
         }
         for _ in 0..<setup.limits.spareConnections {
+            let disk = unsafe cache?.source(claimants, connection: made.connections, newestFirst: true)
+            claimants += 1
             let spare = try unsafe Destination(
                 slot: made.connections + made.files, plan: Destination.noPlan, .spare, counters: try Counters(),
-                limits: setup.limits, disk: nil)
+                limits: setup.limits, disk: disk)
             unsafe (connections + made.connections).initialize(to: spare)
             made.connections += 1
         }

@@ -19,6 +19,8 @@ struct InFlight: BitwiseCopyable {
     var arrival: UInt64
     /// Its segment was taken away: it can still be delivered, but not sent again.
     var isOrphan: Bool
+    /// The file it lay in was taken away: the same.
+    var isExpired = false
     /// Where it lies on disk, if it does: it is owed from there.
     var disk = DiskPlace.none
     /// Its run's place among all runs.
@@ -195,6 +197,7 @@ struct InFlight: BitwiseCopyable {
             index &+= 1
             guard unsafe !entry.pointee.isSettled, unsafe entry.pointee.disk.file == file else { continue }
             unsafe entry.pointee.disk = .none
+            unsafe entry.pointee.isExpired = true
             packets += UInt64(unsafe entry.pointee.packets)
         }
         diskPackets -= packets

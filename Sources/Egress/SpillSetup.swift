@@ -65,8 +65,8 @@ public struct SpillSetup: Sendable {
     }
 
     /// Bytes it takes beside what is on disk, for the budget.
-    public static func byteCount(_ plans: [DestinationPlan]) -> Int {
-        Catalogue.byteCount(claimants: plans.count(where: \.spills)) + (1 << 20)
+    public static func byteCount(_ plans: [DestinationPlan], _ limits: EgressLimits) -> Int {
+        Catalogue.byteCount(claimants: plans.count(where: \.spills) + limits.spareConnections) + (1 << 20)
     }
 }
 

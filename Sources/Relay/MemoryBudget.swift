@@ -55,7 +55,7 @@ struct MemoryBudget {
                         bytes: EgressSetup.byteCount(plans, limits),
                         reason: "buffers of all connections, the readers' places included"),
                     Term(
-                        bytes: options.spill == nil ? 0 : SpillSetup.byteCount(plans),
+                        bytes: options.spill == nil ? 0 : SpillSetup.byteCount(plans, limits),
                         reason: "catalogue of the spill cache"),
                     Term(
                         bytes: BatchIndex.fixedBytes(slots: slots, workers: writers),

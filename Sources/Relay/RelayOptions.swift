@@ -214,6 +214,8 @@ public struct RelayOptions: Sendable, Equatable {
     public var distribution = ShareBoard.Rule.everybody
     /// Nanoseconds after which the share of a destination that is down goes to others; 0 for never.
     public var reassignAfter: UInt64 = 30_000_000_000
+    /// Longest pause in nanoseconds before connecting again; the first one is a tenth of a second, or this if it is shorter.
+    public var retryLongest: UInt64 = 5_000_000_000
     /// Bytes written and not acknowledged, per destination.
     public var ackWindow = 4 << 20
     /// The file with the token shared with collectors.

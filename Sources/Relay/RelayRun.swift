@@ -89,6 +89,8 @@ final class RelayRun: Sendable {
         var limits = EgressLimits(maximumBatchBytes: min(largest, options.segmentSize))
         limits.drainTimeout = options.drainTimeout
         (limits.ackWindow, limits.reassignAfter) = (options.ackWindow, options.reassignAfter)
+        limits.retryFirst = min(limits.retryFirst, options.retryLongest)
+        limits.retryLongest = options.retryLongest
         limits.spareConnections = spares
         self.limits = limits
         fragments = try FragmentPlan(options: options, lanes: lanes, interfaces: interfaces)

@@ -41,9 +41,9 @@ public struct TransferLimits: BitwiseCopyable, Sendable {
     /// Whether the kernel may read ahead, beyond the window, for a reader that is faster than the disk.
     public var streams: Bool
 
-    /// 64 KiB to 2 MiB, looked for by 2 MiB, trusted for a second, let go of, read ahead for the fastest.
+    /// 128 KiB to 2 MiB, looked for by 2 MiB, trusted for a second, let go of, read ahead for the fastest.
     @_noLocks public init() {
-        firstWindow = 64 << 10
+        firstWindow = 128 << 10
         greatestWindow = 2 << 20
         probe = 2 << 20
         trust = 1_000_000_000

@@ -100,6 +100,8 @@ extension Catalogue {
     @_noLocks public func hasUnsent(_ claimant: Int, since arrival: UInt64) -> Bool {
         guard let place = next(claimant, newestFirst: true) else {
             let file = unsafe claimants[claimant].file
+            // What is not offered is not waited for.
+            if unsafe file == .max && claimants[claimant].leavesEarlier { return false }
             return unsafe claimants[claimant].unsent > 0 && (file == .max || files[Int(file)].lastArrival >= arrival)
         }
         return batch(place).arrival >= arrival
@@ -112,13 +114,17 @@ extension Catalogue {
         while unsafe place < totals.pointee.used {
             let file = UInt32(truncatingIfNeeded: place)
             place += 1
-            guard unsafe claim(claimant, file).pointee.unsent > 0 else { continue }
+            guard unsafe claim(claimant, file).pointee.unsent > 0, isOffered(file, to: claimant) else { continue }
             if best == .max || isBefore(file, best, newestFirst: newestFirst) { best = file }
         }
         unsafe claimants[claimant].file = best
         unsafe claimants[claimant].isStale = false
         unsafe claimants[claimant].rank =
             newestFirst && best != .max ? Int32(bitPattern: files[Int(best)].batches) - 1 : 0
+    }
+
+    @_noLocks func isOffered(_ file: UInt32, to claimant: Int) -> Bool {
+        unsafe !claimants[claimant].leavesEarlier || files[Int(file)].runPlace == 0
     }
 
     @_noLocks func isBefore(_ one: UInt32, _ other: UInt32, newestFirst: Bool) -> Bool {

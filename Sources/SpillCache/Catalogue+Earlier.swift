@@ -77,7 +77,7 @@ extension Catalogue {
         guard present != .max, (0..<mapCount).contains(where: { unsafe maps[$0].file == .max }) else { return nil }
         var best: UInt32?
         for place in 0..<UInt32(used) where place != present {
-            guard unsafe claim(claimant, place).pointee.unsent > 0 else { continue }
+            guard unsafe claim(claimant, place).pointee.unsent > 0, isOffered(place, to: claimant) else { continue }
             if best == nil || isBefore(place, best!, newestFirst: newestFirst) { best = place }
         }
         return best.flatMap { unsafe files[Int($0)].map < 0 ? $0 : nil }

@@ -84,6 +84,9 @@ public import Machine
         guard fdatasync(descriptor) == 0 else { throw SystemError("fdatasync", path) }
     }
 
+    /// Turns writing past the page cache (O_DIRECT) on or off; false where the file system has no such thing.
+    public func setDirect(_ isDirect: Bool) -> Bool { spillway_set_direct(descriptor, isDirect ? 1 : 0) == 0 }
+
     /// Cuts the file, and gives back space reserved behind its end.
     public func truncate(to size: UInt64) throws(SystemError) {
         guard ftruncate(descriptor, off_t(size)) == 0 else { throw SystemError("ftruncate", path) }

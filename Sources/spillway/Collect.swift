@@ -63,6 +63,7 @@ struct Collect: ParsableCommand {
         console.say(result.table())
         for problem in result.problems { console.say("spillway: \(problem)") }
         try report?.write(result.json() + "\n")
+        if result.unfinishedPackets > 0 { throw ArgumentParser.ExitCode(Failure.Code.inputOutput.rawValue) }
     }
 
     /// The options from all layers, checked.

@@ -50,6 +50,10 @@ extension RelayOptions {
         }
         distribution = options.distribute.map(ShareBoard.Rule.init) ?? .everybody
         reassignAfter = options.reassignAfter ?? reassignAfter
+        // For tests, which break connections by the thousand (CONTRIBUTING.md).
+        if let text = Surroundings.environment["SPILLWAY_RETRY_LIMIT"], let time = Values.time(text), time > 0 {
+            retryLongest = time
+        }
         ackWindow = options.ackWindow ?? ackWindow
         tokenFile = options.tokenFile
         allow = options.allow

@@ -114,4 +114,54 @@ struct DamageTests {
             }
         }
     }
+
+    @Test("A damaged intent where no file was ever made costs nothing of the journal")
+    func foreignIntent() throws {
+        try withTemporaryDirectory(in: Deliveries.memory) { folder in
+            let (finished, open) = try prepare("\(folder)/out")
+            let state = "\(folder)/out/.spillway"
+            let journal = try #require(try directoryEntries("\(state)/journal").first)
+            // Of another minute than the finished file.
+            let name = journal.replacing(".pcapng.open", with: ".intent")
+            try removeFinished("\(folder)/out")
+            try writeFile("\(state)/\(name)", sampleBytes(100, seed: 9))
+            let collector = try RunningCollector("\(folder)/out")
+            #expect(collector.child.errorText.contains("\(name): damaged"))
+            _ = try collector.stop()
+            _ = finished
+            #expect(difference(try CollectedFile.all(in: "\(folder)/out"), open) == nil)
+        }
+    }
+
+    private func removeFinished(_ out: String) throws {
+        for name in try directoryEntries(out) where name.hasSuffix(".pcapng") {
+            try unsafe #require(unlink("\(out)/\(name)") == 0)
+        }
+    }
+
+    @Test("Bytes of the journal that change under a running collector never get into a file: the other batches do")
+    func changedUnderway() throws {
+        for place in [0, 1, 2] {
+            try withTemporaryDirectory(in: Deliveries.memory) { folder in
+                let batches = Deliveries.batches(Self.run, 0..<9, packets: 2, length: 400)
+                let collector = try RunningCollector("\(folder)/out")
+                #expect(try Deliveries.deliver(batches, to: collector.port, ends: false))
+                let journal = "\(folder)/out/.spillway/journal"
+                let name = try #require(try directoryEntries(journal).first)
+                // A byte in the middle of a packet of the first, of a middle, of the last batch; in place, as a disk would.
+                let bytes = try readFile("\(journal)/\(name)")
+                let wanted = batches[4 * place].packets[0].bytes
+                let start = try #require(bytes.firstRange(of: wanted)?.lowerBound)
+                let file = unsafe open("\(journal)/\(name)", O_WRONLY)
+                var byte = bytes[start + 200] ^ 1
+                let written = unsafe pwrite(file, &byte, 1, off_t(start + 200))
+                #expect(written == 1)
+                close(file)
+                let report = try collector.stop()
+                #expect(report["journal_damage"] == 1)
+                let good = batches.indices.filter { $0 != 4 * place }.map { batches[$0] }
+                #expect(difference(try CollectedFile.all(in: "\(folder)/out"), good) == nil)
+            }
+        }
+    }
 }

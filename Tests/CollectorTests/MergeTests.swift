@@ -55,4 +55,31 @@ struct MergeTests {
             #expect(contents.count == 1)
         }
     }
+
+    @Test("The file is the same to the byte whether its batches were known from writing them or had to be read again")
+    func known() throws {
+        try withTemporaryDirectory { folder in
+            let runs = [SampleRun(seed: 73, interfaces: 1), SampleRun(seed: 74, interfaces: 3)]
+            // Several runs and interfaces, overlapping batches, and batches that stand alone.
+            let batches = runs.flatMap { run in
+                Deliveries.batches(run, 0..<30, packets: 4, length: 900)
+            }
+            var contents: Set<[UInt8]> = []
+            for isKilled in [false, true] {
+                let out = "\(folder)/\(isKilled)"
+                let collector = try RunningCollector(out)
+                #expect(try Deliveries.deliver(batches, to: collector.port, ends: false))
+                if isKilled {
+                    try collector.kill()
+                    _ = try RunningCollector(out).stop()
+                } else {
+                    _ = try collector.stop()
+                }
+                let files = try CollectedFile.all(in: out)
+                #expect(files.count == 1 && difference(files, batches) == nil)
+                contents.insert(try readFile("\(out)/\(files[0].name)"))
+            }
+            #expect(contents.count == 1)
+        }
+    }
 }

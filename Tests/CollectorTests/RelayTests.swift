@@ -5,7 +5,7 @@ import Testing
 @Suite("The relay and the collector together", .serialized)
 struct RelayTests {
     /// A classic capture with nanoseconds of numbered packets.
-    private func capture(_ count: Int) -> [UInt8] {
+    private func capture(_ count: Int, from first: Int = 0) -> [UInt8] {
         var out = ByteWriter(.little)
         out.number(UInt32(0xa1b2_3c4d))
         out.number(UInt16(2))
@@ -13,7 +13,7 @@ struct RelayTests {
         out.number(UInt64(0))
         out.number(UInt32(65535))
         out.number(UInt32(1))
-        for number in 0..<count {
+        for number in first..<count {
             let time = Deliveries.start + UInt64(number) * 5_000_000
             out.number(UInt32(time / 1_000_000_000))
             out.number(UInt32(time % 1_000_000_000))
@@ -111,6 +111,43 @@ struct RelayTests {
                 // The same batches at both ends: what is older here is the way back, whatever else holds things up.
                 #expect(Double(one) > Double(two) * 0.94, "\(relay): \(one) here, \(two) there")
             }
+        }
+    }
+
+    @Test(
+        "Under another name than before new packets are delivered, and what an earlier run left waits for its own name")
+    func renamed() throws {
+        try withTemporaryDirectory { folder in
+            let collector = try RunningCollector("\(folder)/out")
+            try writeFile("\(folder)/in.pcap", capture(4000))
+            func run(_ name: String, _ more: [String]) throws -> CommandResult {
+                let arguments = [
+                    "run", "--name", name, "--to", "127.0.0.1:\(collector.port),name=c,ack=required", "--memory", "64M",
+                    "--spill", "\(folder)/cache", "--sync", "none",
+                ]
+                return try ChildProcess(
+                    try builtExecutable("spillway"), arguments + more, environment: ["SPILLWAY_RETRY_LIMIT": "200ms"]
+                ).wait()
+            }
+            // Presented under this name; what it says it gets stays on disk, but for a part.
+            let proxy = try SteppingProxy()
+            let first = try ChildProcess(
+                try builtExecutable("spillway"),
+                [
+                    "run", "--name", "old", "--to", "127.0.0.1:\(proxy.port),name=c,ack=required", "--memory", "64M",
+                    "--spill", "\(folder)/cache", "--sync", "none", "-r", "\(folder)/in.pcap", "--batch-size", "4K",
+                    "--drain-timeout", "1s",
+                ])
+            _ = try proxy.pass(to: collector.port, .cut(.toCollector, after: 100_000, byReset: true))
+            #expect(try first.wait().status == .exited(69))
+            try writeFile("\(folder)/more.pcap", capture(4500, from: 4000))
+            try writeFile("\(folder)/empty.pcap", capture(0))
+            let other = try run("new", ["-r", "\(folder)/more.pcap", "--drain-timeout", "1s"])
+            #expect(other.errorText.contains("packets of earlier runs stay in the cache"), "\(other.errorText)")
+            let again = try run("old", ["-r", "\(folder)/empty.pcap"])
+            #expect(again.status == .exited(0), "\(again.errorText)")
+            _ = try collector.stop()
+            try check("\(folder)/out", 4500)
         }
     }
 }

@@ -31,6 +31,56 @@ struct StorageTests {
         }
     }
 
+    @Test("No room to finish files at the end: exit 74, it says how much waits, and the next start finishes it")
+    func fullAtTheEnd() throws {
+        try requireRoot()
+        try withTemporaryDirectory { folder in
+            try TestSupport.run("mount", ["-t", "tmpfs", "-o", "size=6m", "none", folder]).checked()
+            defer { _ = try? TestSupport.run("umount", ["-l", folder]) }
+            let batches = Deliveries.batches(SampleRun(seed: 63), 0..<100, packets: 4, length: 1400)
+            let collector = try RunningCollector("\(folder)/out")
+            #expect(try Deliveries.deliver(batches, to: collector.port, ends: false))
+            // As much as there is room for.
+            let ballast = try ChildProcess("dd", ["if=/dev/zero", "of=\(folder)/ballast", "bs=4k", "status=none"])
+                .wait()
+            #expect(ballast.status == .exited(1))
+            collector.child.send(signal: SIGTERM)
+            let result = try collector.child.wait()
+            #expect(result.status == .exited(74), "\(result.errorText)")
+            let text = result.errorText + result.outputText
+            #expect(text.contains("400 acknowledged packets are in no file yet"), "\(text)")
+            try unsafe #require(unlink("\(folder)/ballast") == 0)
+            _ = try RunningCollector("\(folder)/out").stop()
+            #expect(difference(try CollectedFile.all(in: "\(folder)/out"), batches) == nil)
+        }
+    }
+
+    @Test("However little room there is, everything that was acknowledged can be made into files")
+    func roomForFiles() throws {
+        try requireRoot()
+        try withTemporaryDirectory { folder in
+            try TestSupport.run("mount", ["-t", "tmpfs", "-o", "size=4m", "none", folder]).checked()
+            defer { _ = try? TestSupport.run("umount", ["-l", folder]) }
+            // More than there can ever be room for, over several spans of time.
+            let run = SampleRun(seed: 64)
+            let batches = Deliveries.batches(run, 0..<1200, packets: 4, minutes: 3, length: 1400)
+            let collector = try RunningCollector("\(folder)/out")
+            let player = try #require(Player(port: collector.port))
+            #expect(try player.open(batches))
+            let sender = SendingThread(player.connection, Player.preamble(run) + batches.flatMap(\.bytes))
+            _ = try player.wait { _ in collector.child.errorText.contains("acknowledging stops") }
+            let report = try collector.stop()
+            sender.join()
+            // All that it took is in files, once, and that is at least what it acknowledged.
+            let files = try CollectedFile.all(in: "\(folder)/out")
+            let packets = files.flatMap(\.packets)
+            #expect(UInt64(packets.count) == report["packets"] && Set(packets).count == packets.count)
+            let acknowledged = batches.filter { player.acknowledged.contains($0.identity) }
+            #expect(acknowledged.count < batches.count)
+            #expect(difference(files, acknowledged)?.contains(" 0 missing") ?? true)
+        }
+    }
+
     @Test("A directory has one collector; a second one is refused by name")
     func oneOwner() throws {
         try withTemporaryDirectory { folder in

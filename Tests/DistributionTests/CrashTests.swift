@@ -14,7 +14,7 @@ struct CrashTests {
         try withTemporaryDirectory { folder in
             _ = unsafe mkdir("\(folder)/source", 0o755)
             // The last ones are of many pieces, of one, and of none.
-            let files = [("a", 5 << 20 | 77), ("b", 70_000), ("c", 0)]
+            let files = [("a", 3 << 20 | 77), ("b", 70_000), ("c", 0)]
             var expected: [String: [UInt8]] = ["source/": []]
             for (name, size) in files {
                 expected["source/\(name)"] = sampleBytes(size, seed: UInt64(size) + 3)

@@ -2,7 +2,7 @@ import Fragments
 import TestSupport
 import Testing
 
-@testable import Distribution
+@_spi(Fuzzing) @testable import Distribution
 
 @Suite("Messages of send and receive")
 struct MessageTests {
@@ -74,5 +74,31 @@ struct MessageTests {
         let receipt = Receipt(file: 1, status: .refused, root: Self.hash, reason: .full, damagedPieces: 3).encoded()
         #expect(receipt.count == 72 && Array(receipt[..<16]) == [64, 0, 0, 0, 17, 0, 0, 0, 1, 0, 0, 0, 2, 0, 1, 0])
         #expect(Array(receipt[16..<48]) == Self.hash.bytes && receipt[48] == 3)
+    }
+}
+
+@Suite("What the fuzzer of messages looks for")
+struct MessageCheckTests {
+    @Test("Its seeds, and each of them with a byte changed, cut off or doubled, are understood or refused")
+    func seeds() throws {
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let folder = "/\(root)/Fuzz/Seeds/FuzzMessages"
+        let names = try directoryEntries(folder)
+        #expect(names.count == 18)
+        var generator = SystemRandomNumberGenerator()
+        for name in names {
+            let seed = try readFile("\(folder)/\(name)")
+            MessageCheck.check(seed)
+            for _ in 0..<100 {
+                var changed = seed
+                let place = Int.random(in: 0..<changed.count, using: &generator)
+                switch Int.random(in: 0..<3, using: &generator) {
+                case 0: changed[place] = UInt8.random(in: 0...255, using: &generator)
+                case 1: changed.removeLast(changed.count - place)
+                default: changed += changed[place...]
+                }
+                MessageCheck.check(changed)
+            }
+        }
     }
 }

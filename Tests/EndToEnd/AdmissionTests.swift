@@ -146,14 +146,16 @@ struct AdmissionTests {
                 proxy.cut()
                 try waitUntilQuiet(collector)
                 let result = try stop(running)
-                #expect(result.command.errorText.contains("No space left"))
+                result.expect(exits: 0, naming: ["No space left"])
                 let report = try expectLedger(result)
                 let it = try report.destination("it")
                 let gone = try it.losses.values.reduce(0, +) + it.count("expired")
                 let packets = collector.state.batches.values.flatMap(\.packets).map { number(of: Packet($0)) }
                 let numbers = Set(packets)
                 #expect(numbers.count == packets.count && numbers.isSubset(of: 0..<sent))
-                #expect(try UInt64(numbers.count) == report.count("encoded") - gone - it.count("on_disk"))
+                // What was on its way when the connection was cut may have arrived, though its file went meanwhile.
+                #expect(try UInt64(numbers.count) >= report.count("encoded") - gone - it.count("on_disk"))
+                #expect(try it.count("delivered") == report.count("encoded") - gone - it.count("on_disk"))
                 // What did not get so far was lost where packets come in, for a reason that has a name.
                 let early = report.reasons("dropped").values.reduce(0, +)
                 #expect(try early + report.count("encoded") == UInt64(sent), "\(report.reasons("dropped"))")

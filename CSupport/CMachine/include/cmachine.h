@@ -146,6 +146,9 @@ int spillway_open_beneath(int directory, const char *path, int flags, unsigned m
 /// Reserves space of a file without changing its size (fallocate with FALLOC_FL_KEEP_SIZE): 0 or -errno.
 int spillway_reserve(int descriptor, long start, long length);
 
+/// Turns O_DIRECT of an open file on or off: 0 or -errno, -EINVAL where the file system has no such thing.
+int spillway_set_direct(int descriptor, int is_direct);
+
 // ---- crash points ------------------------------------------------------------------------------------------------
 
 /// The number of the armed crash point, 0 if none is: see Machine/CrashPoint.swift.

@@ -1,29 +1,41 @@
 internal import CMachine
+internal import Glibc
 public import Machine
 
-/// Writes a file from its beginning to its end through a buffer.
+/// Writes a file from its beginning to its end through a buffer, on wish past the page cache: a file that is written once
+/// and synced needs no copy in memory, and new pages for it cost more than all the rest.
 @safe public struct CaptureOutput: ~Copyable {
     // Safe because the buffer belongs to this value alone.
     private static let capacity = 1 << 20
+    /// What direct writes are multiples of, in memory and in the file.
+    private static let alignment = 4096
     private let file: OpenFile
     private let buffer: UnsafeMutableRawPointer
     private var filled = 0
+    private var isDirect: Bool
     /// Bytes appended so far.
     public private(set) var position: UInt64 = 0
     private var written: UInt64 = 0
 
     /// Writes into an open file from its first byte on.
-    public init(_ file: consuming OpenFile) {
-        unsafe buffer = UnsafeMutableRawPointer.allocate(byteCount: Self.capacity, alignment: 64)
+    ///
+    /// - Parameter direct: whether to go past the page cache where the file system can.
+    public init(_ file: consuming OpenFile, direct: Bool = false) {
+        unsafe buffer = UnsafeMutableRawPointer.allocate(
+            byteCount: Self.capacity + Self.alignment, alignment: Self.alignment)
+        isDirect = direct && file.setDirect(true)
         self.file = file
     }
 
     deinit { unsafe buffer.deallocate() }
 
-    /// Room for `count` more bytes, at most 1 MiB, which `advance` then counts.
+    /// The most that there is room for at once.
+    public static var roomLimit: Int { capacity }
+
+    /// Room for `count` more bytes, at most `roomLimit`, which `advance` then counts.
     public mutating func room(_ count: Int) throws(SystemError) -> UnsafeMutableRawPointer {
         precondition(count <= Self.capacity)
-        if filled + count > Self.capacity { try flush() }
+        if filled + count > Self.capacity + Self.alignment { try flush() }
         return unsafe buffer + filled
     }
 
@@ -53,11 +65,24 @@ public import Machine
         try result.get()
     }
 
-    /// Writes what is in the buffer.
+    /// Begins once more with the first byte.
+    public mutating func restart() { (filled, position, written) = (0, 0, 0) }
+
+    /// Writes what is in the buffer; directly only whole blocks, so that less than one of them may be left.
     public mutating func flush() throws(SystemError) {
-        try unsafe file.write(UnsafeRawBufferPointer(start: buffer, count: filled), at: written)
-        written += UInt64(filled)
-        filled = 0
+        let count = isDirect ? filled & ~(Self.alignment - 1) : filled
+        let bytes = unsafe UnsafeRawBufferPointer(start: buffer, count: count)
+        do throws(SystemError) {
+            try unsafe file.write(bytes, at: written)
+        } catch {
+            // A disk with larger blocks says so only now.
+            guard isDirect, error.code == EINVAL, file.setDirect(false) else { throw error }
+            isDirect = false
+            try unsafe file.write(bytes, at: written)
+        }
+        written += UInt64(count)
+        filled -= count
+        unsafe spillway_move(buffer, buffer + count, filled)
     }
 
     /// Writes what is left and makes the file durable.
@@ -67,6 +92,10 @@ public import Machine
     ///   - synced: passed once all is durable.
     public mutating func finish(complete: CrashPoint, synced: CrashPoint) throws(SystemError) {
         try flush()
+        if filled > 0, file.setDirect(false) {
+            isDirect = false
+            try flush()
+        }
         complete.pass()
         try file.truncate(to: written)
         try file.sync()

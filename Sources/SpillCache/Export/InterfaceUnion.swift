@@ -1,7 +1,7 @@
 public import Pcapng
 
 /// Puts the interface lists of several runs together into one: each description once.
-public struct InterfaceUnion {
+public struct InterfaceUnion: Sendable {
     /// Whole Interface Description Blocks; the place of one is its id in the common list.
     public private(set) var interfaces: [[UInt8]] = []
     /// From a run's interface ids to those of the common list.
