@@ -150,6 +150,8 @@ int spillway_open_at(int directory, const char *path, int flags, unsigned mode) 
     return descriptor >= 0 ? descriptor : -errno;
 }
 
+int spillway_replace_descriptor(int old, int new) { return dup3(new, old, O_CLOEXEC) < 0 ? -errno : 0; }
+
 int spillway_open_beneath(int directory, const char *path, int flags, unsigned mode, int follows_links) {
     struct open_how how = {
         .flags = (uint64_t)(unsigned)flags,

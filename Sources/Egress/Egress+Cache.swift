@@ -39,19 +39,32 @@ extension Egress {
             unsafe tendFile(place, cache, line)
         }
         unsafe makeRoomOnDisk(cache, line)
+        unsafe line.pointee.permitFiles()
         let failure = unsafe line.pointee.failure
         if failure != care.saidFailure {
             care.saidFailure = failure
-            setup.log(
-                failure == 0
-                    ? "--spill: writing goes on"
-                    : "--spill: \(SystemError("write", cache.setup.directory.path, code: failure))"
-            )
+            setup.log(describe(failure, cache))
+        }
+        if unsafe line.pointee.waitsForRemoval, cache.keeper.hasRemovedAll {
+            unsafe line.pointee.waitsForRemoval = false
+            unsafe line.pointee.nextTry = now
+        }
+        // After a sync that failed nobody knows what is on disk, and asking again would be told a lie.
+        for number in cache.keeper.takeUnsynced() {
+            if let place = cache.catalogue.openFile(number: number) { unsafe line.pointee.closeFile(place) }
         }
         if now >= care.nextNote {
             care.nextNote = now &+ 1_000_000_000
             noteOwed(cache)
             if cache.setup.sync == .interval { syncOpenFiles(cache) }
+        }
+    }
+
+    private func describe(_ failure: Int32, _ cache: CacheSide) -> String {
+        switch failure {
+        case 0: "--spill: writing goes on"
+        case ENFILE: "--spill: no room for an account of more than \(cache.catalogue.fileCount) files"
+        default: "--spill: \(SystemError("write", cache.setup.directory.path, code: failure))"
         }
     }
 
@@ -62,9 +75,10 @@ extension Egress {
             loseClaims(place, cache, reason: .expired)
             discard(place, cache)
         case .closed where care.unclaimed.contains(place): break
+        case .closed where file.isGivenUp && !cache.catalogue.isOwed(place): leaveAlone(place, cache)
         case .closed where !cache.catalogue.isOwed(place) && !isKept(file, cache): discard(place, cache)
         case .open where file.batches > 0 && !cache.catalogue.isOwed(place) && stream.inputEnded:
-            unsafe line.pointee.closeFile(number: file.number)
+            unsafe line.pointee.closeFile(place)
         case .leaving: discard(place, cache)
         case .vacant, .open, .closed: break
         }
@@ -118,12 +132,11 @@ extension Egress {
 
     // ---- room ----------------------------------------------------------------------------------------------------
 
-    /// Lets go of files when space ends, in the design's order. Where files are read nobody is made to: the reader waits.
+    /// Lets go of files when space ends, in the design's order. Where files are read what is owed stays: the reader waits.
     private mutating func makeRoomOnDisk(_ cache: CacheSide, _ line: UnsafeMutablePointer<SpillLine>) {
-        guard !setup.isFileInput else { return }
         let more = UInt64(SpillLine.depth + 1) * UInt64(index.pool.segmentBytes)
         let limit = spillBytes > 2 * more ? spillBytes - more : spillBytes / 2
-        let isFull = unsafe line.pointee.failure == ENOSPC || line.pointee.failure == EDQUOT
+        let isFull = unsafe [ENOSPC, EDQUOT, ENFILE].contains(line.pointee.failure)
         let isCrowded = cache.catalogue.fileCount + 8 > cache.catalogue.fileLimit
         guard isFull || isCrowded || cache.catalogue.byteCount > limit else { return }
         if isFull {
@@ -134,13 +147,21 @@ extension Egress {
         repeat {
             guard let place = cache.catalogue.oldestToExpire(down: claimantsDown) else {
                 // Only files that are being written are left; the oldest of them is closed.
-                if let open = cache.catalogue.oldestOpen { unsafe line.pointee.closeFile(number: open) }
+                if let open = cache.catalogue.oldestOpen, mayGo(open, cache) { unsafe line.pointee.closeFile(open) }
                 return
             }
+            guard mayGo(place, cache) else { return }
             loseClaims(place, cache, reason: .expired)
             setup.log("--spill: \(cache.catalogue[file: place].name): expired, there is no room for it")
             discard(place, cache)
+            if isFull, unsafe line.pointee.mayHurry {
+                unsafe (line.pointee.mayHurry, line.pointee.waitsForRemoval) = (false, true)
+            }
         } while cache.catalogue.byteCount > limit && !isFull && !isCrowded
+    }
+
+    private func mayGo(_ place: UInt32, _ cache: CacheSide) -> Bool {
+        !setup.isFileInput || !cache.catalogue.isOwed(place)
     }
 
     /// One bit for each claimant that is not connected.
@@ -160,7 +181,7 @@ extension Egress {
         let catalogue = cache.catalogue
         for place in 0..<UInt32(catalogue.used) {
             var file = catalogue[file: place]
-            guard file.isDirty, file.state == .open || file.state == .closed else { continue }
+            guard file.isDirty, !file.isGivenUp, file.state == .open || file.state == .closed else { continue }
             file.isDirty = false
             catalogue[file: place] = file
             notes[place] = OwedFile(
@@ -187,18 +208,20 @@ extension Egress {
             }
         }
         for (place, note) in notes { cache.keeper.write(OwedFile.name(of: catalogue[file: place].name), note.bytes) }
+        // In a directory that was made anew it is missing.
+        cache.keeper.writeIfMissing(KnownDestinations.fileName, care.known.bytes)
     }
 
     private mutating func syncOpenFiles(_ cache: CacheSide) {
-        var descriptors: [Int32] = []
+        var files: [CacheKeeper.OpenDescriptor] = []
         for place in 0..<UInt32(cache.catalogue.used) {
             let file = cache.catalogue[file: place]
             guard file.state == .open, file.descriptor >= 0, file.end > care.synced[place] ?? 0 else { continue }
             care.synced[place] = file.end
             let copy = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
-            if copy >= 0 { descriptors.append(copy) }
+            if copy >= 0 { files.append(CacheKeeper.OpenDescriptor(copy, number: file.number)) }
         }
-        if !descriptors.isEmpty { cache.keeper.sync(descriptors) }
+        if !files.isEmpty { cache.keeper.sync(files) }
     }
 
     /// A destination has greeted: from now on, in later lives too, it must.
@@ -234,7 +257,8 @@ extension Egress {
     var isSwept: Bool {
         guard let line = unsafe spill else { return true }
         if unsafe line.pointee.failure != 0 { return true }
-        return unsafe line.pointee.underWay == 0 && index.oldestToSpill() == nil
+        if unsafe line.pointee.underWay > 0 { return false }
+        return setup.isFileInput && !hasRoomOnDisk || index.oldestToSpill() == nil
     }
 
     /// Ends the threads of the cache, after what they were asked to do; a disk that hangs is not waited for without end.
@@ -251,6 +275,17 @@ extension Egress {
         while !cache.keeper.hasEnded, Clock.monotonic() &- start < 2 * drainTimeout {
             Clock.sleep(nanoseconds: 200_000)
         }
+        if cache.keeper.hasEnded { loseRemovedFiles(cache) }
         publish()
+    }
+
+    /// What is owed from files that somebody has removed waits for nobody.
+    private mutating func loseRemovedFiles(_ cache: CacheSide) {
+        for place in 0..<UInt32(cache.catalogue.used) where cache.catalogue.isOwed(place) {
+            let name = cache.catalogue[file: place].name
+            if cache.setup.directory.contains(name.sealed) || cache.setup.directory.contains(name.open) { continue }
+            setup.log("--spill: \(name): somebody has removed it")
+            loseClaims(place, cache, reason: .droppedCacheDamage)
+        }
     }
 }

@@ -218,9 +218,17 @@ extension Egress {
         (file.header, file.headerBytes) = care.headers[key]!
     }
 
-    /// A file cannot be read: what was owed of it is lost, in this run at least. The file is left alone.
+    /// A file cannot be read: what was owed of it is lost, in this run at least. The file is left alone, with what is written
+    /// down of it.
     mutating func giveUp(_ place: UInt32, _ cache: CacheSide) {
         loseClaims(place, cache, reason: .droppedCacheDamage)
+        cache.catalogue[file: place].isGivenUp = true
+        if let line = unsafe spill { unsafe line.pointee.closeFile(place) }
+        leaveAlone(place, cache)
+    }
+
+    /// Forgets a file that was given up, as soon as nobody reads from it and nothing is added to it.
+    mutating func leaveAlone(_ place: UInt32, _ cache: CacheSide) {
         let file = cache.catalogue[file: place]
         guard case .closed = file.state, isUnused(file.descriptor) else { return }
         if file.descriptor >= 0 { close(file.descriptor) }

@@ -106,7 +106,10 @@ extension Egress {
         }
         guard stream.inputEnded else {
             // Files wait for destinations; when none of them makes progress and the disk takes nothing, reading on is in vain.
-            if setup.isFileInput, allStalled, index.freeSegments == 0, !isSpilling { setup.stopReading.set() }
+            if setup.isFileInput, allStalled, index.freeSegments == 0, !isSpilling, !setup.stopReading.isSet {
+                setup.log("nobody makes progress, and there is no room for more: the rest of the input is not read")
+                setup.stopReading.set()
+            }
             return false
         }
         if !setup.isFileInput { spillAll() }

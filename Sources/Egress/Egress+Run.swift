@@ -2,6 +2,7 @@ internal import CMachine
 internal import Glibc
 internal import Machine
 internal import SegmentPool
+internal import SpillCache
 
 /// The thread's life: turns of the data plane, control work between them, sleep when there is nothing to do.
 extension Egress {
@@ -36,8 +37,10 @@ extension Egress {
         return outcomes()
     }
 
-    /// A connection failed: waiting for the next round of control would waste time its place could use.
+    /// A connection failed, or one waits for the map of a file: waiting for the next round of control would waste time its place
+    /// could use.
     private var needsControl: Bool {
+        if let cache, cache.recall.hasAnswer || cache.catalogue.isMapWanted { return true }
         for place in 0..<connectionCount where unsafe connections[place].isBroken { return true }
         return false
     }
@@ -59,6 +62,7 @@ extension Egress {
             index.allowSpill(keepSlot)
         }
         takeInEarlier()
+        if let line = unsafe spill { unsafe line.pointee.permitFiles() }
         assignLanes()
         for place in 0..<fileCount {
             unsafe index.join(files[place].slot, holds: files[place].holds)

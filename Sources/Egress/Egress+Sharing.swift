@@ -30,6 +30,7 @@ extension Egress {
         if isNew {
             let blocks = EgressSetup.blocks(lane, name(place), setup.run, isDiverting: setup.admission != nil)
             stream.lanes.append(blocks.flatMap(\.self))
+            if let line = unsafe spill { for block in blocks { unsafe line.pointee.describe(lane: block) } }
             sharing = Sharing()
         }
     }

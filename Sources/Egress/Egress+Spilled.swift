@@ -17,9 +17,11 @@ extension Egress {
                 let place = catalogue.begin(
                     run: stream.run, number: result.number, start: result.offset, descriptor: result.descriptor)
                 if place == nil, result.descriptor >= 0 { spillway_close(result.descriptor) }
+                unsafe line.pointee.begun &+= 1
             case .written:
                 moveOut(result, catalogue)
                 unsafe line.pointee.failure = 0
+                unsafe line.pointee.mayHurry = true
             case .failed:
                 unsafe line.pointee.failure = result.failure
                 unsafe line.pointee.mayFree = true

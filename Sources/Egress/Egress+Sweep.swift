@@ -28,6 +28,10 @@ extension Egress {
             started += 1
         }
         if started > 0 { unsafe line.pointee.publish() }
+        // While the disk takes nothing, segments that are not full would only make memory smaller.
+        if unsafe line.pointee.failure == 0 {
+            index.askToLeave(since: unsafe now &+ utcOffset &- line.pointee.memoryAge)
+        }
         return started
     }
 
@@ -40,15 +44,17 @@ extension Egress {
 
     @_noLocks private func isDue(_ segment: UInt32, now: UInt64) -> Bool {
         guard let line = unsafe spill else { return false }
-        if unsafe line.pointee.sweepsAll { return true }
+        // At the end room is made; but not where files are read, which would go beyond any limit with run after run.
+        if unsafe line.pointee.sweepsAll, !setup.isFileInput { return true }
         guard hasRoomOnDisk else { return false }
+        if unsafe line.pointee.sweepsAll { return true }
         // What is to be kept is written as soon as it can be.
         if keepSlot >= 0 { return true }
         let left = unsafe index.occupiedSegments - line.pointee.underWay
         if unsafe left > line.pointee.marks.sweepAbove { unsafe line.pointee.isSweeping = true }
         if unsafe left <= line.pointee.marks.sweepTo { unsafe line.pointee.isSweeping = false }
         if unsafe line.pointee.isSweeping { return true }
-        return unsafe index.lastArrival(inSegment: segment) &+ line.pointee.memoryAge <= now &+ utcOffset
+        return unsafe index.firstArrival(inSegment: segment) &+ line.pointee.memoryAge <= now &+ utcOffset
     }
 
     /// Whether something is on its way to disk, or could be.

@@ -7,13 +7,15 @@ struct SpillJob: BitwiseCopyable {
         case sweep
         /// Add nothing more to the file of this number.
         case close
+        /// Describe one more lane.
+        case lane
         /// The same for all files, and end.
         case end
     }
 
     var kind: Kind
     var segment: UInt32 = 0
-    /// Batches in the segment, and where the set of those that are wanted lies.
+    /// Batches in the segment, and where the set of those that are wanted lies; of a lane the bytes and the place of its block.
     var batches: UInt32 = 0
     var wanted: UInt = 0
     var number: UInt64 = 0

@@ -33,21 +33,30 @@ internal import SpillCache
     /// Since when nothing can be written (errno), and when it is tried again (monotonic).
     var failure: Int32 = 0
     var nextTry: UInt64 = 0
-    /// A file may be let go of because the disk is full: once for each time that writing failed.
+    /// A file may be let go of because there is no room: once for each time that writing failed.
     var mayFree = false
+    /// Writing may be tried again as soon as a file is gone, without the pause: once for each time that it went well.
+    var mayHurry = true
+    /// It is, when all that was to be removed is.
+    var waitsForRemoval = false
+    /// Files begun so far, and how many may be.
+    var begun: UInt64 = 0
+    let permit: FilePermit
     var isEnding = false
     private(set) var hasEnded = false
 
     init(
         _ setup: SpillSetup, catalogue: Catalogue, tools: SendingTools, checks: CheckQueue, marks: Watermarks,
         wordsPerSet: Int,
-        jobs: consuming RingProducer<SpillJob>, results: consuming RingConsumer<SpillResult>, work: WakeSignal
+        jobs: consuming RingProducer<SpillJob>, results: consuming RingConsumer<SpillResult>, work: WakeSignal,
+        permit: FilePermit
     ) throws(SystemError) {
         let region = try MemoryRegion(byteCount: Self.depth * wordsPerSet * 8, pages: .off)
         unsafe sets = region.base.bindMemory(to: UInt64.self, capacity: Self.depth * wordsPerSet)
         self.jobs = jobs
         self.results = results
         self.work = work
+        self.permit = permit
         (self.catalogue, self.tools, self.checks, self.wordsPerSet) = (catalogue, tools, checks, wordsPerSet)
         freeSets = 1 << UInt32(Self.depth) - 1
         segments = InlineArray(repeating: 0)
@@ -59,6 +68,9 @@ internal import SpillCache
     var segmentsUnderWay: [UInt32] {
         (0..<Self.depth).filter { freeSets >> UInt32($0) & 1 == 0 }.map { segments[$0] }
     }
+
+    /// As many files more as there are places.
+    @_noLocks func permitFiles() { permit.files = begun &+ UInt64(max(0, catalogue.fileLimit - catalogue.fileCount)) }
 
     var hasRoom: Bool { @_noLocks get { underWay < Self.depth } }
 
@@ -106,9 +118,23 @@ internal import SpillCache
 
     @_noLocks mutating func releaseResults() { results.release() }
 
-    /// Nothing more is added to the file of this number.
-    mutating func closeFile(number: UInt64) {
-        if jobs.push(SpillJob(.close, number: number)) { publish() }
+    /// Nothing more is added to an open file. It is asked for once: while the disk does not answer the ring must not fill up.
+    mutating func closeFile(_ place: UInt32) {
+        guard case .open = catalogue[file: place].state, !catalogue[file: place].isClosing else { return }
+        guard jobs.push(SpillJob(.close, number: catalogue[file: place].number)) else { return }
+        catalogue[file: place].isClosing = true
+        publish()
+    }
+
+    /// Files describe this lane from now on. There are few, and their blocks stay where they are put here.
+    mutating func describe(lane block: [UInt8]) {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: block.count, alignment: 8)
+        unsafe memory.copyMemory(from: block, byteCount: block.count)
+        var job = SpillJob(.lane)
+        (job.batches, job.wanted) = (UInt32(block.count), UInt(bitPattern: memory))
+        let fits = jobs.push(job)
+        precondition(fits, "the job ring has room for the lanes that are added at once")
+        publish()
     }
 
     /// Ends the thread once it has done what it was asked to.

@@ -12,6 +12,7 @@ internal import SpillCache
     private let results: SpillResults
     private let work: WakeSignal
     private let files: SpillFiles
+    private let directory: DirectoryHandle
     private let keeper: CacheKeeper
     private let interfaces: InterfaceView
     private var description: RunDescription
@@ -22,7 +23,8 @@ internal import SpillCache
 
     init(
         _ setup: SpillSetup, pool: SegmentPool, run: RunIdentity, interfaces: InterfaceView, lanes: [[UInt8]],
-        jobs: consuming RingConsumer<SpillJob>, results: SpillResults, work: WakeSignal, keeper: CacheKeeper
+        jobs: consuming RingConsumer<SpillJob>, results: SpillResults, work: WakeSignal, keeper: CacheKeeper,
+        permit: FilePermit
     ) {
         self.pool = pool
         self.jobs = jobs
@@ -30,9 +32,12 @@ internal import SpillCache
         self.work = work
         self.interfaces = interfaces
         self.keeper = keeper
+        directory = setup.directory
         description = RunDescription(run: run)
         for lane in lanes { _ = description.add(lane: lane) }
-        files = SpillFiles(in: setup.directory, run: run, sensor: setup.sensor, limits: setup.files) { file in
+        files = SpillFiles(
+            in: setup.directory, run: run, sensor: setup.sensor, limits: setup.files, mayBegin: { $0 <= permit.files }
+        ) { file in
             var result = SpillResult(.closed)
             result.number = file.number
             results.push(result)
@@ -48,6 +53,7 @@ internal import SpillCache
                 switch job.kind {
                 case .sweep: sweep(job)
                 case .close: files.close(number: job.number)
+                case .lane: describe(job)
                 case .end:
                     files.closeAll()
                     results.push(SpillResult(.ended))
@@ -127,6 +133,15 @@ internal import SpillCache
 
     private mutating func write(_ first: BatchReference, _ count: UInt32) throws(SystemError) {
         describe()
+        do throws(SystemError) { try writeOnce(first, count) } catch {
+            // Where somebody has removed the directory a new one takes its place.
+            guard error.code == ENOENT, try directory.renew() else { throw error }
+            keeper.say("the directory \(directory.path) was removed; it is made anew")
+            try writeOnce(first, count)
+        }
+    }
+
+    private mutating func writeOnce(_ first: BatchReference, _ count: UInt32) throws(SystemError) {
         let results = results
         let file = try files.file(
             for: files.window(of: trailers[0].leastTime), linkType: description.linkType ?? 1
@@ -147,6 +162,13 @@ internal import SpillCache
         var result = SpillResult(.written)
         (result.first, result.count, result.number, result.offset) = (first, count, file.number, offset)
         results.pushFirst(result)
+    }
+
+    /// Takes in a lane that was added while the run goes on.
+    private mutating func describe(_ lane: SpillJob) {
+        let start = unsafe UnsafeRawPointer(bitPattern: lane.wanted)
+        _ = description.add(
+            lane: unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: Int(lane.batches))))
     }
 
     /// Takes in interfaces that were met since the last time.

@@ -127,13 +127,14 @@ internal import SegmentPool
 
     // ---- all of them ---------------------------------------------------------------------------------------------------
 
-    /// A burst begins: closes the batches that are old enough, and hears how much is to be diverted.
+    /// A burst begins: closes the batches that are old enough, leaves segments that are, and hears how much is to be diverted.
     @_noLocks @inline(__always)
     mutating func beginBurst(at arrival: UInt64) {
         if let admission = rule.admission { n = admission.gate.n }
         var number = 0
         while number < count {
             if unsafe arrival >= writers[number].deadline { unsafe writers[number].flush() }
+            unsafe writers[number].leaveIfAsked()
             number += 1
         }
     }

@@ -49,7 +49,15 @@ final class SpillDirectory: Sendable {
         } catch {
             throw RelayError(.inputOutput, "--spill \(error)")
         }
+        setup.files.fileBytes = Self.fileBytes(setup)
         self.setup = setup
+    }
+
+    /// Where room ends a whole file has to go: it should be no more than an eighth of all.
+    private static func fileBytes(_ setup: SpillSetup) -> UInt64 {
+        guard let free = try? setup.directory.freeSpace() else { return setup.files.fileBytes }
+        let room = min(setup.bytes, setup.earlier.reduce(free) { $0 + $1.byteCount })
+        return min(setup.files.fileBytes, max(1 << 20, room / 8))
     }
 
     private static func known(

@@ -87,6 +87,7 @@ extension BatchIndex {
         let segment = ring.handOut(to: UInt16(truncatingIfNeeded: worker))
         guard segment != noSegment else { return false }
         unsafe pool.word(of: segment).pointee.store(0, ordering: .relaxed)
+        unsafe pool.leaveWord(of: segment).pointee.store(0, ordering: .relaxed)
         unsafe intake(worker).pointee.append(segment)
         handedOut += 1
         _ = free.push(segment)

@@ -1,4 +1,5 @@
 internal import CMachine
+internal import Synchronization
 
 /// Segments on their way to disk. While one is being written its batches are not offered to the destinations that can be
 /// served from there, and it stays in memory whatever becomes of them.
@@ -22,10 +23,23 @@ extension BatchIndex {
         return nil
     }
 
-    /// Last arrival in a segment that a worker has left.
-    @_noLocks public func lastArrival(inSegment segment: UInt32) -> UInt64 {
-        let batches = unsafe state(segment).pointee.batches
-        return batches == 0 ? 0 : pool.lastArrival(BatchReference(segment: segment, ordinal: batches - 1))
+    /// Arrival of the first batch of a segment that has one.
+    @_noLocks public func firstArrival(inSegment segment: UInt32) -> UInt64 {
+        pool.lastArrival(BatchReference(segment: segment, ordinal: 0))
+    }
+
+    /// Asks workers to leave the segments they are filling where something has waited since then for destinations that can be
+    /// served from disk.
+    @_noLocks public func askToLeave(since arrival: UInt64) {
+        var worker = 0
+        while worker < workers {
+            let segment = unsafe intake(worker).pointee.first
+            worker += 1
+            guard segment != noSegment, unsafe state(segment).pointee.batches > 0,
+                firstArrival(inSegment: segment) <= arrival, isOwed(segment, to: spilling)
+            else { continue }
+            unsafe pool.leaveWord(of: segment).pointee.store(1, ordering: .relaxed)
+        }
     }
 
     /// Batches in a segment.

@@ -202,6 +202,11 @@ public struct BatchLimits: Sendable, Equatable {
         if isUnannounced { isUnannounced = !wake.wake(urgently: urgently) }
     }
 
+    /// Leaves the current segment if the egress thread has asked for that: what is in it is too old to stay in memory.
+    @_noLocks public mutating func leaveIfAsked() {
+        if hasSegment, unsafe pool.leaveWord(of: segment).pointee.load(ordering: .relaxed) != 0 { seal() }
+    }
+
     /// Leaves the current segment for good. Called at the end of a run, and when a segment is full.
     @_noLocks public mutating func seal() {
         close()

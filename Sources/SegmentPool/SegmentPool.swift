@@ -121,6 +121,11 @@ public import Synchronization
         unsafe UnsafePointer((words + Int(segment) * 128).assumingMemoryBound(to: Atomic<UInt32>.self))
     }
 
+    /// Not 0 when the worker is asked to leave the segment though there is room in it. On a line of its own.
+    @_noLocks func leaveWord(of segment: UInt32) -> UnsafePointer<Atomic<UInt32>> {
+        unsafe UnsafePointer((words + Int(segment) * 128 + 64).assumingMemoryBound(to: Atomic<UInt32>.self))
+    }
+
     /// The directory slot of a batch: where it ends, in bytes from the segment's start.
     @_noLocks @inlinable @inline(__always)
     func slot(_ segment: UInt32, _ ordinal: UInt32) -> UnsafeMutablePointer<UInt32> {

@@ -175,6 +175,9 @@ public struct CacheFileWriter: ~Copyable, Sendable {
     /// The file's descriptor, for a sync on another thread.
     public var descriptor: Int32 { file.descriptor }
 
+    /// Whether somebody has removed the file.
+    public var isRemoved: Bool { file.isRemoved }
+
     /// A descriptor of its own to read the file from while it is written; negative (-errno) if it cannot be had.
     public func openForReading() -> Int32 { directory.openForReading(plan.name.open) }
 

@@ -3,15 +3,16 @@ public import Machine
 internal import Synchronization
 
 /// The thread that does to cache files what takes its time and that nobody waits for: it seals them, removes them, writes
-/// down what is owed, syncs. In the order in which it was asked to.
+/// down what is owed, syncs. In the order in which it was asked to; what the disk refuses is tried again once a second.
 public final class CacheKeeper: Sendable {
     /// A piece of work.
     enum Work: Sendable {
         case seal(Sealing)
         case remove(CacheFileName)
         case write(name: String, bytes: [UInt8])
+        case writeIfMissing(name: String, bytes: [UInt8])
         case removeFile(String)
-        case sync([Int32])
+        case sync([OpenDescriptor])
         case stop
     }
 
@@ -21,9 +22,20 @@ public final class CacheKeeper: Sendable {
         let file: OpenSpillFile
     }
 
+    /// A descriptor of an open file, by the N of its name.
+    public struct OpenDescriptor: Sendable {
+        let number: UInt64
+        let descriptor: Int32
+
+        /// A descriptor, which is the keeper's to close.
+        public init(_ descriptor: Int32, number: UInt64) { (self.number, self.descriptor) = (number, descriptor) }
+    }
+
     private let directory: DirectoryHandle
     private let isDurable: Bool
     private let work = Mutex<[Work]>([])
+    private let unsynced = Mutex<[UInt64]>([])
+    private let removals = Atomic<Int>(0)
     private let signal: WakeSignal
     private let ended = StopFlag()
     private let log: @Sendable (String) -> Void
@@ -43,16 +55,36 @@ public final class CacheKeeper: Sendable {
     public func seal(_ file: OpenSpillFile) { post(.seal(Sealing(file: file))) }
 
     /// Removes a file, sealed or not, and what is beside it.
-    public func remove(_ name: CacheFileName) { post(.remove(name)) }
+    public func remove(_ name: CacheFileName) {
+        removals.add(1, ordering: .relaxed)
+        post(.remove(name))
+    }
+
+    /// Whether every file that was to be removed is.
+    public var hasRemovedAll: Bool { removals.load(ordering: .acquiring) == 0 }
 
     /// Writes a small file whole.
     public func write(_ name: String, _ bytes: [UInt8]) { post(.write(name: name, bytes: bytes)) }
 
+    /// Writes a small file whole if it is not there.
+    public func writeIfMissing(_ name: String, _ bytes: [UInt8]) { post(.writeIfMissing(name: name, bytes: bytes)) }
+
     /// Removes a small file.
     public func remove(file name: String) { post(.removeFile(name)) }
 
-    /// Syncs these descriptors, which it closes.
-    public func sync(_ descriptors: [Int32]) { post(.sync(descriptors)) }
+    /// Syncs these files.
+    public func sync(_ files: [OpenDescriptor]) { post(.sync(files)) }
+
+    /// The numbers of files whose sync has failed since the last time: nobody knows what of them is on disk.
+    public func takeUnsynced() -> [UInt64] {
+        unsynced.withLock { numbers in
+            defer { numbers = [] }
+            return numbers
+        }
+    }
+
+    /// Says something of the cache.
+    public func say(_ text: String) { log("--spill: \(text)") }
 
     /// Does what was asked for until now, then ends.
     public func stop() { post(.stop) }
@@ -66,14 +98,26 @@ public final class CacheKeeper: Sendable {
     }
 
     private func run() {
+        var undone = UndoneWork()
         while true {
             for one in take() {
                 if case .stop = one {
+                    for rest in undone.takeAll() { attempt(rest, &undone) }
                     ended.set()
                     return
                 }
-                do throws(SystemError) { try carryOut(one) } catch { log("--spill: \(error)") }
+                attempt(one, &undone)
             }
+            for one in undone.takeDue(now: Clock.monotonic()) { attempt(one, &undone) }
+        }
+    }
+
+    private func attempt(_ one: Work, _ undone: inout UndoneWork) {
+        do throws(SystemError) {
+            try carryOut(one)
+            undone.isDone(one)
+        } catch {
+            if undone.add(one, error) { log("--spill: \(error)") }
         }
     }
 
@@ -98,23 +142,34 @@ public final class CacheKeeper: Sendable {
     private func carryOut(_ work: Work) throws(SystemError) {
         switch work {
         case .seal(let sealing):
-            // What cannot be sealed is an unsealed file, which the next start reads whole.
-            try sealing.file.writer.seal(durably: isDurable)
+            // What cannot be sealed is an unsealed file, which the next start reads whole. One that was removed needs none.
+            if !sealing.file.writer.isRemoved { try sealing.file.writer.seal(durably: isDurable) }
         case .remove(let name):
             try directory.remove(name.sealed)
             try directory.remove(name.open)
             try directory.remove(OwedFile.name(of: name))
+            removals.subtract(1, ordering: .releasing)
             CrashPoint.cacheRemoved.pass()
         case .write(let name, let bytes): try directory.replace(name, with: bytes, durably: false)
+        case .writeIfMissing(let name, let bytes):
+            if !directory.contains(name) { try directory.replace(name, with: bytes, durably: isDurable) }
         case .removeFile(let name): try directory.remove(name)
-        case .sync(let descriptors):
-            for descriptor in descriptors {
-                if fdatasync(descriptor) != 0 { log("--spill: \(SystemError("fdatasync", directory.path))") }
-                Glibc.close(descriptor)
-            }
-            try directory.sync()
-            CrashPoint.cacheSynced.pass()
+        case .sync(let files): try carryOutSync(of: files)
         case .stop: break
         }
+    }
+
+    private func carryOutSync(of files: [OpenDescriptor]) throws(SystemError) {
+        var problem: SystemError?
+        for file in files {
+            if fdatasync(file.descriptor) != 0 {
+                problem = SystemError("fdatasync", directory.path)
+                unsynced.withLock { $0.append(file.number) }
+            }
+            Glibc.close(file.descriptor)
+        }
+        if let problem { throw problem }
+        try directory.sync()
+        CrashPoint.cacheSynced.pass()
     }
 }

@@ -56,6 +56,7 @@ public final class CacheRecall: Sendable {
     private let directory: DirectoryHandle
     private let requests = Mutex<[Request]>([])
     private let answers = Mutex<[Answer]>([])
+    private let answerWaits = Atomic(false)
     private let signal: WakeSignal
     private let wake: WakeSignal
     /// Where batches are asked for that are to be checked; for the thread that delivers.
@@ -86,6 +87,14 @@ public final class CacheRecall: Sendable {
 
     /// What was found since the last time.
     public func take() -> [Answer] {
+        answerWaits.store(false, ordering: .relaxed)
+        return takeAll()
+    }
+
+    /// Whether something was found since the last time.
+    public var hasAnswer: Bool { answerWaits.load(ordering: .acquiring) }
+
+    private func takeAll() -> [Answer] {
         answers.withLock { answers in
             defer { answers = [] }
             return answers
@@ -106,6 +115,7 @@ public final class CacheRecall: Sendable {
         let answer = answer(next)
         if let description = answer.description { checker.learn(answer.descriptor, description) }
         answers.withLock { $0.append(answer) }
+        answerWaits.store(true, ordering: .releasing)
         wake.wake()
     }
 

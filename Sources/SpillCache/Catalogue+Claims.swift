@@ -84,6 +84,18 @@ extension Catalogue {
         return nil
     }
 
+    /// Whether some destination waits for the map of a file.
+    public var isMapWanted: Bool {
+        @_noLocks get {
+            var claimant = 0
+            while claimant < claimantCount {
+                if unsafe claimants[claimant].wanted != .max { return true }
+                claimant += 1
+            }
+            return false
+        }
+    }
+
     /// Whether a destination was not sent some batch that arrived then or later. True as well while that is not known.
     @_noLocks public func hasUnsent(_ claimant: Int, since arrival: UInt64) -> Bool {
         guard let place = next(claimant, newestFirst: true) else {

@@ -23,14 +23,9 @@ extension Catalogue {
         return owed == 0 ? 0 : owed & ~down == 0 ? 1 : 2
     }
 
-    /// The number of the open file with the oldest batches; nil if no open file has any.
-    public var oldestOpen: UInt64? {
-        var best: CatalogueFile?
-        for place in 0..<UInt32(used) {
-            let file = self[file: place]
-            guard case .open = file.state, file.batches > 0 else { continue }
-            if best == nil || file.lastArrival < best!.lastArrival { best = file }
-        }
-        return best?.number
+    /// The open file with the oldest batches; nil if no open file has any.
+    public var oldestOpen: UInt32? {
+        let open = (0..<UInt32(used)).filter { self[file: $0].state == .open && self[file: $0].batches > 0 }
+        return open.min { self[file: $0].lastArrival < self[file: $1].lastArrival }
     }
 }

@@ -41,6 +41,10 @@ public struct CatalogueFile: BitwiseCopyable, Sendable {
     public var runPlace: UInt16 = 0
     /// Interfaces that must be described before its batches.
     public var interfaces: UInt32 = 0
+    /// It could not be read: it is left alone, for the next life to try again.
+    public var isGivenUp = false
+    /// It was asked for that nothing is added to it any more.
+    public var isClosing = false
     /// What is owed of it has changed since it was last written down.
     public var isDirty = false
     /// What a section of its run begins with, in memory that stays, where the run is an earlier one.

@@ -1,6 +1,7 @@
 internal import CMachine
 internal import Glibc
 public import Machine
+internal import Synchronization
 
 /// An open directory. Names are resolved in it, whatever becomes of the path.
 public final class DirectoryHandle: Sendable {
@@ -8,6 +9,8 @@ public final class DirectoryHandle: Sendable {
     public let descriptor: Int32
     /// The path, for messages.
     public let path: String
+    /// The lock that is held in it.
+    let held = Mutex<HeldLock?>(nil)
 
     /// Opens a directory; makes it first if asked to and it is not there, its parents not.
     public init(_ path: String, creating: Bool) throws(SystemError) {

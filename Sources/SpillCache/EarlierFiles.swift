@@ -112,7 +112,8 @@ public struct EarlierFiles {
         }
         try amendNote(of: name, isDamaged: report.damagedPlaces > 0, packets)
         guard var writer = recovered.writer.take(), report.contents.batches > 0 else {
-            if report.damagedPlaces > 0 {
+            // Without a head nothing behind it can be understood; that is no reason to throw it away.
+            if report.damagedPlaces > 0 || report.header == nil && report.tornBytes > 0 {
                 log("--spill: \(name.open): nothing in it is good; it is moved to damaged")
                 try directory.setAside(name.open)
             }

@@ -1,3 +1,4 @@
+internal import Glibc
 public import Machine
 public import Pcapng
 
@@ -42,16 +43,22 @@ public final class SpillFiles {
     private var files: [OpenSpillFile] = []
     private var nextNumber: UInt64 = 0
     private var uses: UInt64 = 0
+    /// Asked whether so many files may have been begun in all.
+    private let mayBegin: (UInt64) -> Bool
     /// Called for a file that nothing is added to any more; its last writes may still fail to be sealed.
     private let whenClosed: (OpenSpillFile) -> Void
 
     /// The files of a run in a directory; there are none yet.
+    ///
+    /// - Parameters:
+    ///   - mayBegin: whether so many files may have been begun in all.
+    ///   - whenClosed: gets a file that nothing is added to any more.
     public init(
         in directory: DirectoryHandle, run: RunIdentity, sensor: String, limits: SpillFileLimits,
-        whenClosed: @escaping (OpenSpillFile) -> Void
+        mayBegin: @escaping (UInt64) -> Bool, whenClosed: @escaping (OpenSpillFile) -> Void
     ) {
         (self.directory, self.run, self.sensor, self.limits) = (directory, run, sensor, limits)
-        self.whenClosed = whenClosed
+        (self.mayBegin, self.whenClosed) = (mayBegin, whenClosed)
     }
 
     /// Which window of packet time a batch belongs to.
@@ -64,15 +71,20 @@ public final class SpillFiles {
     }
 
     /// The file for a window, made if there is none; `whenBegun` hears of it then.
+    ///
+    /// - Throws: ENFILE if there may be no more files.
     public func file(
         for window: UInt64, linkType: UInt16, whenBegun: (OpenSpillFile) -> Void
     ) throws(SystemError) -> OpenSpillFile {
         uses += 1
         if let file = find(window) {
             file.lastUse = uses
-            return file
+            if !file.writer.isRemoved { return file }
+            // Somebody has removed it, and what is in it goes with its last descriptor: nothing more shall.
+            close(file)
         }
         if files.count == Catalogue.openFiles { close(files.min { $0.lastUse < $1.lastUse }!) }
+        guard mayBegin(nextNumber + 1) else { throw SystemError("begin a file", directory.path, code: ENFILE) }
         let start = window * limits.window
         let plan = CacheFilePlan(
             kind: .spill, name: CacheFileName(start: start, run: run, number: nextNumber), sensor: sensor,
@@ -87,12 +99,16 @@ public final class SpillFiles {
 
     /// Appends batches that lie one behind the other; they fit (`room(in:)`). Returns where the first of them begins.
     ///
-    /// A file that is full then, or that could not be synced, takes no more.
+    /// A file that is full then, or that could not be synced, takes no more, nor does one with an I/O error.
     public func append(
         _ batches: UnsafeRawBufferPointer, _ trailers: [BatchTrailer], of description: RunDescription,
         to file: OpenSpillFile
     ) throws(SystemError) -> UInt64 {
-        try unsafe file.writer.append(batches, trailers, of: description)
+        do throws(SystemError) { try unsafe file.writer.append(batches, trailers, of: description) } catch {
+            // A place on the disk may be bad for ever; the next try gets another one.
+            if error.code == EIO, file.writer.contents.batches > 0 { close(file) }
+            throw error
+        }
         let start = file.writer.end - UInt64(batches.count)
         if limits.syncsWrites {
             do throws(SystemError) { try file.writer.sync() } catch {

@@ -4,8 +4,7 @@ import Testing
 
 /// Names of the cache files in a directory, sealed or not.
 func cacheFiles(_ folder: String) throws -> [String] {
-    try run("ls", [folder]).checked().outputText.split(separator: "\n").map(String.init)
-        .filter { $0.contains(".pcapng") }.sorted()
+    try directoryEntries(folder).filter { $0.contains(".pcapng") }.sorted()
 }
 
 /// Bytes of the cache files in a directory; 0 while there is none.
@@ -58,4 +57,25 @@ func sections(_ bytes: [UInt8]) throws -> [Stream] {
     return try starts.enumerated().map { place, start in
         try Stream(Array(bytes[start..<(place + 1 < starts.count ? starts[place + 1] : bytes.count)]))
     }
+}
+
+/// The numbers of the numbered packets in all whole batches of a cache.
+func wholeNumbersOnDisk(_ folder: String) throws -> Set<Int> {
+    var numbers: Set<Int> = []
+    for name in try cacheFiles(folder) {
+        let file = try readFile("\(folder)/\(name)")
+        var open: [Int] = []
+        var offset = 0
+        while offset + 12 <= file.count {
+            let length = Int(file.word(offset + 4))
+            guard length >= 12, offset + length <= file.count else { break }
+            if file.word(offset) == 6 { open.append(numberOfBlock(file, offset)) }
+            if file.word(offset) == 0x8053_5054 {
+                numbers.formUnion(open)
+                open = []
+            }
+            offset += length
+        }
+    }
+    return numbers
 }

@@ -92,13 +92,11 @@ struct ReloadSpillTests {
         }
     }
 
-    @Test(
-        "What lies on disk for one that is gone for long is sent to the others, each batch to one of them",
-        arguments: ["round-robin", "flow"])
-    func reassigned(how: String) throws {
+    @Test("What lies on disk for one that is gone for long is sent to the others, each batch to one of them")
+    func reassigned() throws {
         let port = try freePort()
         let lines = [
-            "distribute: \(how)", "reassign-after: 300ms", "to:", to(1, "gone", ",share=\(how == "flow" ? 16 : 3)"),
+            "distribute: round-robin", "reassign-after: 300ms", "to:", to(1, "gone", ",share=3"),
             to(port, "heir"),
         ]
         // Nobody is there yet, so that nobody takes over and everything goes to disk.

@@ -8,7 +8,8 @@ public final class CuttingProxy: Sendable {
     private let listener: CInt
     private let backendPort: Atomic<UInt16>
     private let cutsAfter: @Sendable (Int) -> Int?
-    private let delay: Int, room: Int
+    private let delay: Atomic<Int>
+    private let room: Int
     private let cutNow = Atomic<Bool>(false)
     private let stopped = Atomic<Bool>(false)
     private let over = Atomic<Bool>(false)
@@ -34,7 +35,8 @@ public final class CuttingProxy: Sendable {
         guard status == 0 else { throw StreamProblem("proxy: \(systemMessage(errno))") }
         (listener, port) = (descriptor, UInt16(bigEndian: address.sin_port))
         backendPort = Atomic(backend)
-        (self.delay, self.room, self.cutsAfter) = (delay, room, cutsAfter)
+        self.delay = Atomic(delay)
+        (self.room, self.cutsAfter) = (room, cutsAfter)
         try startThread { [self] in
             while !stopped.load(ordering: .acquiring) {
                 guard isReadable(listener, 20) else { continue }
@@ -51,6 +53,9 @@ public final class CuttingProxy: Sendable {
 
     /// Leads the next connections to another port.
     public func lead(to backend: UInt16) { backendPort.store(backend, ordering: .relaxed) }
+
+    /// Holds what comes from now on back for so many milliseconds.
+    public func set(delay milliseconds: Int) { delay.store(milliseconds, ordering: .relaxed) }
 
     /// Resets the present connection.
     public func cut() { cutNow.store(true, ordering: .relaxed) }
@@ -131,7 +136,7 @@ public final class CuttingProxy: Sendable {
             var buffer = [UInt8](repeating: 0, count: 1 << 18)
             let count = unsafe buffer.withUnsafeMutableBytes { unsafe recv(lane.from, $0.baseAddress!, $0.count, 0) }
             if count > 0 {
-                lane.waiting.append((Self.now() + UInt64(delay) * 1_000_000, buffer[..<count]))
+                lane.waiting.append((Self.now() + UInt64(delay.load(ordering: .relaxed)) * 1_000_000, buffer[..<count]))
                 lane.count += count
             } else if count == 0 {
                 lane.isOver = true

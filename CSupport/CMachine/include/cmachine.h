@@ -136,6 +136,9 @@ int spillway_rename_new(int from_directory, const char *from, int to_directory, 
 /// openat(2), which is variadic: a descriptor, or -errno.
 int spillway_open_at(int directory, const char *path, int flags, unsigned mode);
 
+/// Makes `old` refer to what `new` does, at once for everybody who uses it (dup3(2) with O_CLOEXEC): 0 or -errno.
+int spillway_replace_descriptor(int old, int new);
+
 /// Opens a path that cannot lead out of `directory`, whatever it says: openat2(2) with RESOLVE_BENEATH and
 /// RESOLVE_NO_MAGICLINKS (Linux 5.6), and RESOLVE_NO_SYMLINKS if links are not followed. A descriptor or -errno.
 int spillway_open_beneath(int directory, const char *path, int flags, unsigned mode, int follows_links);
