@@ -30,9 +30,10 @@ struct MemoryTests {
             try driver.finish(&transfer)
             #expect(driver.pool.figures.loadedBytes == 24 << 20)
             // What went last may be in the hands of a socket a moment longer, and then nobody takes it out.
-            #expect(file.residentPages() <= (2 << 20) / 4096)
-            // The window that is sent, the one that is loaded, what lies between and what is being let go of.
-            #expect(most <= (8 << 20) / 4096, "\(most) pages at once")
+            #expect(file.residentPages() <= (3 << 20) / 4096)
+            // The window that is sent, the one that is loaded, what lies between and what is being let go of: 8 MiB, and more
+            // where the helper that lets go has to wait for a processor. Without letting go it would be the whole file.
+            #expect(most <= (16 << 20) / 4096, "\(most) pages at once")
         }
     }
 
