@@ -56,7 +56,9 @@ struct SpillDiskTests {
         }
     }
 
-    @Test("Syncs fail: a file takes no more, the next one does, and nothing that was written is lost", arguments: ["interval", "batch"])
+    @Test(
+        "Syncs fail: a file takes no more, the next one does, and what was written stays",
+        arguments: ["interval", "batch"])
     func syncing(policy: String) throws {
         try withFailingDisk { disk in
             try withNetworkNamespace { space in
