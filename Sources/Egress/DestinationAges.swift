@@ -11,8 +11,10 @@ public struct DestinationAges: Sendable, Equatable {
         /// 99 of 100 are no older.
         public var p99: UInt64?
 
-        init(_ histogram: AgeHistogram? = nil) {
-            (p50, p99) = (histogram?.quantile(0.5), histogram?.quantile(0.99))
+        init() {}
+
+        init(_ histogram: borrowing AgeHistogram) {
+            (p50, p99) = (histogram.quantile(0.5), histogram.quantile(0.99))
         }
     }
 
@@ -34,17 +36,28 @@ public struct DestinationAges: Sendable, Equatable {
     var isEmpty: Bool { live.p50 == nil && replay.p50 == nil }
 }
 
-/// The present ages by the numbers of the destinations' plans, from the thread that delivers to all who ask.
+/// The present ages by the numbers of the destinations' plans, from the thread that delivers to all who ask. Its memory is
+/// taken once, because that thread takes none.
 public final class AgeBoard: Sendable {
-    private let ages = Mutex<[Int: DestinationAges]>([:])
+    private let ages: Mutex<[DestinationAges]>
 
-    /// Nothing yet.
-    public init() {}
+    /// Nothing yet, with room for so many plans.
+    public init(plans: Int) { ages = Mutex(Array(repeating: DestinationAges(), count: plans)) }
 
-    /// As they were published last.
-    public var present: [Int: DestinationAges] { ages.withLock { $0 } }
+    /// As they were published last, without those that have none.
+    public var present: [Int: DestinationAges] {
+        ages.withLock { ages in
+            var present: [Int: DestinationAges] = [:]
+            for plan in ages.indices where !ages[plan].isEmpty { present[plan] = ages[plan] }
+            return present
+        }
+    }
 
-    func publish(_ new: [Int: DestinationAges]) { ages.withLock { $0 = new } }
+    func publish(_ new: DestinationAges, of plan: Int) {
+        ages.withLock { ages in
+            if plan < ages.count { ages[plan] = new }
+        }
+    }
 }
 
 extension Egress {
@@ -52,11 +65,9 @@ extension Egress {
     mutating func publishAges(now: UInt64) {
         guard now >= nextAges else { return }
         nextAges = now &+ 500_000_000
-        var all: [Int: DestinationAges] = [:]
         for place in 0..<connectionCount {
-            let one = unsafe (plan: connections[place].plan, ages: DestinationAges(connections[place].ages))
-            if !one.ages.isEmpty { all[one.plan] = one.ages }
+            // Also where there are none yet: what the runtime makes of types at their first use is made at the start.
+            setup.ages.publish(unsafe DestinationAges(connections[place].ages), of: unsafe connections[place].plan)
         }
-        setup.ages.publish(all)
     }
 }

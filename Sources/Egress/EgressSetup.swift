@@ -52,7 +52,7 @@ public struct EgressSetup: Sendable {
     /// How much goes towards TCP; nil for everything. Half of each worker's writers are for diverted batches then.
     public var admission: AdmissionSetup?
     /// Where the ages of what was delivered are said.
-    public var ages = AgeBoard()
+    public var ages = AgeBoard(plans: 0)
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.

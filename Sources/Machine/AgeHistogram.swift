@@ -17,15 +17,19 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
     }
 
     /// The age that this share of the counts does not pass, in nanoseconds; nil if nothing was counted.
-    public func quantile(_ share: Double) -> UInt64? {
+    @_noLocks public func quantile(_ share: Double) -> UInt64? {
         guard count > 0 else { return nil }
-        var left = UInt64((Double(count) * share).rounded(.up))
-        for index in 0..<768 {
+        let wanted = Double(count) * share
+        var left = UInt64(wanted)
+        if Double(left) < wanted { left += 1 }
+        var index = 0
+        while index < 768 {
             let here = UInt64(buckets[index])
             if here >= left {
                 return UInt64(16 + index % 16 + 1) << UInt64(index / 16 + 10)
             }
             left -= here
+            index += 1
         }
         return nil
     }

@@ -92,6 +92,7 @@ struct RelayTests {
             let collector = try RunningCollector("\(folder)/out")
             let proxy = try CuttingProxy(to: collector.port, delay: 60)
             defer { proxy.stop() }
+            let start = ContinuousClock.now
             let result = try TestSupport.run(
                 try builtExecutable("spillway"),
                 [
@@ -99,6 +100,7 @@ struct RelayTests {
                     "--pace", "4Kpps", "--report", "\(folder)/report",
                 ])
             #expect(result.status == .exited(0), "\(result.errorText)")
+            let whole = (ContinuousClock.now - start) / .milliseconds(1)
             let there = try collector.stop()
             let here = CollectReport(String(decoding: try readFile("\(folder)/report"), as: UTF8.self))
             for (relay, other) in [
@@ -110,6 +112,8 @@ struct RelayTests {
                 #expect(two >= 60 && one >= 120, "\(relay): \(one) here, \(two) there")
                 // The same batches at both ends: what is older here is the way back, whatever else holds things up.
                 #expect(Double(one) > Double(two) * 0.94, "\(relay): \(one) here, \(two) there")
+                // Nothing is older than the run.
+                #expect(Double(max(one, two)) <= whole * 1.06, "\(relay): \(one) here, \(two) there, of \(whole)")
             }
         }
     }
