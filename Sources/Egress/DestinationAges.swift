@@ -55,7 +55,8 @@ public final class AgeBoard: Sendable {
 
     func publish(_ new: DestinationAges, of plan: Int) {
         ages.withLock { ages in
-            if plan < ages.count { ages[plan] = new }
+            // Places that wait for a destination have no plan yet.
+            if plan >= 0, plan < ages.count { ages[plan] = new }
         }
     }
 }
