@@ -35,7 +35,7 @@ final class SteppingProxy {
 
     init() throws {
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = Self.loopback(0)
+        var address = loopbackAddress(0)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let descriptor = listener
         let status = unsafe withUnsafeMutableBytes(of: &address) { bytes in
@@ -178,13 +178,5 @@ final class SteppingProxy {
             if count <= 0 { return }
             done += count
         }
-    }
-
-    private static func loopback(_ port: UInt16) -> sockaddr_in {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        return address
     }
 }

@@ -25,7 +25,7 @@ public final class CuttingProxy: Sendable {
         cutsAfter: @escaping @Sendable (Int) -> Int? = { _ in nil }
     ) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = Self.loopback(0)
+        var address = loopbackAddress(0)
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let status = unsafe withUnsafeMutableBytes(of: &address) { bytes in
             let raw = unsafe bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self)
@@ -66,17 +66,9 @@ public final class CuttingProxy: Sendable {
         while !over.load(ordering: .acquiring) { usleep(1000) }
     }
 
-    private static func loopback(_ port: UInt16) -> sockaddr_in {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        return address
-    }
-
     private func connectBackend() -> CInt? {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = Self.loopback(backendPort.load(ordering: .relaxed))
+        var address = loopbackAddress(backendPort.load(ordering: .relaxed))
         let status = unsafe withUnsafeMutableBytes(of: &address) { bytes in
             unsafe connect(
                 descriptor, bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self),

@@ -23,9 +23,7 @@ public func receiveOnEveryProcessor() {
     let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
     guard socket >= 0 else { return }
     defer { close(socket) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var address = loopbackAddress(0)
     let size = socklen_t(MemoryLayout<sockaddr_in>.size)
     var length = size
     let bound = unsafe withUnsafeMutablePointer(to: &address) { address in
