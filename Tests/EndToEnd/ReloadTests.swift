@@ -161,6 +161,30 @@ struct ReloadTests {
         }
     }
 
+    @Test("SIGHUP to a run that has not begun waits until it has")
+    func early() throws {
+        try withTemporaryDirectory { folder in
+            // Until somebody writes into the pipe the run is being set up.
+            try run("mkfifo", ["\(folder)/in"]).checked()
+            let relay = try RunningRelay(["-r", "\(folder)/in", "--to", "null"])
+            let status = "/proc/\(relay.child.identifier)/status"
+            try waitUntil("SIGHUP is held") {
+                let lines = String(decoding: try readFile(status), as: UTF8.self).split(separator: "\n")
+                let blocked = lines.first { $0.hasPrefix("SigBlk:") }?.dropFirst(7).trimmingPrefix { $0 == "\t" }
+                return (blocked.flatMap { UInt64($0, radix: 16) } ?? 0) & 1 << UInt64(SIGHUP - 1) != 0
+            }
+            relay.child.send(signal: SIGHUP)
+            let pipe = unsafe open("\(folder)/in", O_WRONLY | O_CLOEXEC)
+            let capture = captureFile(numberedPackets(0..<10))
+            #expect(unsafe write(pipe, capture, capture.count) == capture.count)
+            try relay.waitFor("no --config to read again")
+            close(pipe)
+            let result = try relay.finish()
+            result.expect(exits: 0)
+            try expectLedger(result, captured: 10, encoded: 10)
+        }
+    }
+
     @Test("Without a configuration SIGHUP changes nothing and says so")
     func nothing() throws {
         try withTemporaryDirectory { folder in
