@@ -30,6 +30,8 @@ struct CacheCare {
     var recalled: Set<UInt32> = []
     /// How far open files are synced.
     var synced: [UInt32: UInt64] = [:]
+    /// When all files are next looked at (monotonic).
+    var nextLook: UInt64 = 0
     /// When is next written down what is owed (monotonic).
     var nextNote: UInt64 = 0
     /// The last failure that was said (errno).

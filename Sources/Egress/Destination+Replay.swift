@@ -1,14 +1,17 @@
 internal import Glibc
 internal import Machine
+internal import SegmentPool
 internal import Sending
 internal import SpillCache
 
 /// The path of a batch from disk into a socket: its pages, in calls of bounded length, one batch at a time.
 extension Destination {
-    /// Whether a batch on disk goes before one in memory that arrived then.
-    @_noLocks func prefersDisk(_ arrival: UInt64) -> Bool {
+    /// Whether a batch on disk goes before this one in memory.
+    @_noLocks func prefersDisk(_ reference: BatchReference, _ index: borrowing BatchIndex) -> Bool {
         guard let disk = unsafe disk else { return false }
-        return unsafe disk.pointee.goesBefore(arrival)
+        return unsafe disk.pointee.goesBefore(
+            index.pool.lastArrival(reference), isDiverted: index.pool.lane(reference) >= ShareBoard.divertedLane,
+            divertsLast: index.divertsLast)
     }
 
     /// Chooses the next batch on disk; false if there is none, or none that can be sent now.

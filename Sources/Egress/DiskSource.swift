@@ -1,4 +1,5 @@
 internal import Machine
+internal import SegmentPool
 internal import Sending
 internal import SpillCache
 
@@ -82,12 +83,14 @@ struct DiskSource {
         return !newestFirst || catalogue.batch(next).arrival >= floor ? next : nil
     }
 
-    /// Whether something on disk goes before a batch in memory that arrived then.
-    @_noLocks func goesBefore(_ arrival: UInt64) -> Bool {
+    /// Whether something on disk goes before a batch in memory that arrived then. While packets are diverted, they go last.
+    @_noLocks func goesBefore(_ arrival: UInt64, isDiverted: Bool, divertsLast: Bool) -> Bool {
         // What is on its way to disk is older than what is left in memory.
         if !newestFirst { return catalogue.unsentBatches(claimant) > 0 || catalogue.isGrowing }
         guard isEager, let next = next() else { return false }
-        return catalogue.batch(next).arrival > arrival
+        let batch = catalogue.batch(next)
+        if divertsLast, isDiverted != (batch.lane >= ShareBoard.divertedLane) { return isDiverted }
+        return batch.arrival > arrival
     }
 
     /// The file that could not be read, told once.

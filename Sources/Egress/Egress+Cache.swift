@@ -27,16 +27,21 @@ extension Egress {
     mutating func tendCache(now: UInt64) {
         guard let cache, let line = unsafe spill else { return }
         letGoOfFormer(cache)
-        recallMaps(cache)
+        // Going over all files is for now and then: there may be thousands.
+        let isDue = now >= care.nextLook
+        if isDue { care.nextLook = now &+ 10_000_000 }
+        recallMaps(cache, looksAhead: isDue)
         for place in care.connections {
             if let disk = unsafe connections[place].disk, let file = unsafe disk.pointee.takeFailure() {
                 setup.log("--spill: \(cache.catalogue[file: file].name): it cannot be read")
                 giveUp(file, cache)
             }
         }
-        for place in 0..<UInt32(cache.catalogue.used) {
-            loseBad(in: place, cache)
-            unsafe tendFile(place, cache, line)
+        if cache.catalogue.takeHasBad() {
+            for place in 0..<UInt32(cache.catalogue.used) { loseBad(in: place, cache) }
+        }
+        if isDue {
+            for place in 0..<UInt32(cache.catalogue.used) { unsafe tendFile(place, cache, line) }
         }
         unsafe makeRoomOnDisk(cache, line)
         unsafe line.pointee.permitFiles()
@@ -269,7 +274,7 @@ extension Egress {
         while unsafe !line.pointee.hasEnded, Clock.monotonic() &- start < drainTimeout {
             if takeSpilled(now: Clock.monotonic()) == 0 { Clock.sleep(nanoseconds: 200_000) }
         }
-        care.nextNote = 0
+        (care.nextNote, care.nextLook) = (0, 0)
         tendCache(now: Clock.monotonic())
         cache.keeper.stop()
         while !cache.keeper.hasEnded, Clock.monotonic() &- start < 2 * drainTimeout {

@@ -65,12 +65,18 @@ extension Catalogue {
                 unsafe known[Int(job.first + place)] = isBad ? .bad : .good
                 place += 1
             }
-            if job.bad != 0 { unsafe files[Int(job.file)].hasBad = true }
+            if job.bad != 0 { unsafe (files[Int(job.file)].hasBad, totals.pointee.hasBad) = (true, true) }
         }
         return taken
     }
 
     // ---- control plane -------------------------------------------------------------------------------------------
+
+    /// Whether bad batches were found in any file since the last time.
+    public func takeHasBad() -> Bool {
+        defer { unsafe totals.pointee.hasBad = false }
+        return unsafe totals.pointee.hasBad
+    }
 
     /// The batches of a file that were found to be bad since the last time.
     public func takeBad(in place: UInt32) -> [DiskPlace] {

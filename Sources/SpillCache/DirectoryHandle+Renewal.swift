@@ -30,6 +30,21 @@ extension DirectoryHandle {
         return true
     }
 
+    /// Makes the file of the lock anew if somebody has removed it. The directory itself is locked all the while.
+    ///
+    /// - Returns: whether it had to be.
+    func renewLock() throws(SystemError) -> Bool {
+        guard !isRemoved, let lock = held.withLock({ $0 }) else { return false }
+        var (mine, there) = (stat(), stat())
+        guard unsafe fstat(lock.descriptor, &mine) == 0 else { return false }
+        if unsafe fstatat(descriptor, lock.name, &there, AT_SYMLINK_NOFOLLOW) == 0, there.st_ino == mine.st_ino {
+            return false
+        }
+        let file = try DirectoryLock.take(lock.name, in: self, owner: lock.owner)
+        try Self.replace(lock.descriptor, by: file.descriptor, path)
+        return true
+    }
+
     private static func replace(_ old: Int32, by new: Int32, _ path: String) throws(SystemError) {
         let status = spillway_replace_descriptor(old, new)
         if status != 0 { throw SystemError("dup3", path, code: -status) }
