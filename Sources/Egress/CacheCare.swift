@@ -26,6 +26,8 @@ struct CacheCare {
     /// Files of earlier lives that nobody of this one is owed anything of. They stay until the input has begun: a start
     /// that fails changes nothing.
     var unclaimed: Set<UInt32> = []
+    /// The file that a destination will be sent from next, by claimant, as it was looked up last.
+    var ahead: [Int: UInt32] = [:]
     /// Files whose maps are on their way.
     var recalled: Set<UInt32> = []
     /// How far open files are synced.

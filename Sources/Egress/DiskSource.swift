@@ -32,6 +32,8 @@ struct DiskSource {
     private(set) var batch = DiskBatch(
         offset: 0, arrival: 0, number: 0, bytes: 0, packets: 0, worker: 0, lane: 0)
     var transfer = FileTransfer(descriptor: -1, start: 0, end: 0, ticket: 0)
+    /// Its file is going: it is sent to its end, and cannot be sent again.
+    var isLetGo = false
     /// The part of the file that is being sent, the one before it, and the one that was sent last.
     private var current: FileWindow?
     private var ahead: FileWindow?
@@ -56,7 +58,7 @@ struct DiskSource {
     /// A destination that was added takes it over: nothing is in hand, and results that helpers still owe are not waited for.
     mutating func restart(newestFirst: Bool) {
         self.newestFirst = newestFirst
-        (floor, nextAt, failedFile, place) = (0, 0, .max, .none)
+        (floor, nextAt, failedFile, place, isLetGo) = (0, 0, .max, .none, false)
         transfer = FileTransfer(descriptor: -1, start: 0, end: 0, ticket: 0)
         (current, ahead, behind) = (nil, nil, nil)
     }
@@ -122,7 +124,7 @@ struct DiskSource {
     /// The batch in hand is sent, or given back.
     @_noLocks mutating func end() {
         transfer.finish(tools: tools)
-        place = .none
+        (place, isLetGo) = (.none, false)
     }
 
     /// Whether helpers still read this descriptor for it, or a batch of it is in hand.

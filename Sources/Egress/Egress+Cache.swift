@@ -33,15 +33,20 @@ extension Egress {
         recallMaps(cache, looksAhead: isDue)
         for place in care.connections {
             if let disk = unsafe connections[place].disk, let file = unsafe disk.pointee.takeFailure() {
-                setup.log("--spill: \(cache.catalogue[file: file].name): it cannot be read")
-                giveUp(file, cache)
+                giveUp(file, cache, "it cannot be read")
             }
         }
         if cache.catalogue.takeHasBad() {
-            for place in 0..<UInt32(cache.catalogue.used) { loseBad(in: place, cache) }
+            for place in 0..<UInt32(cache.catalogue.used) {
+                if let failure = cache.catalogue.takeFailure(place) {
+                    giveUp(place, cache, "\(SystemError("read", code: failure))")
+                }
+                loseBad(in: place, cache)
+            }
         }
         if isDue {
             for place in 0..<UInt32(cache.catalogue.used) { unsafe tendFile(place, cache, line) }
+            giveBack(cache)
         }
         unsafe makeRoomOnDisk(cache, line)
         unsafe line.pointee.permitFiles()
@@ -288,9 +293,11 @@ extension Egress {
     private mutating func loseRemovedFiles(_ cache: CacheSide) {
         for place in 0..<UInt32(cache.catalogue.used) where cache.catalogue.isOwed(place) {
             let name = cache.catalogue[file: place].name
-            if cache.setup.directory.contains(name.sealed) || cache.setup.directory.contains(name.open) { continue }
+            guard cache.setup.directory.hasLost(name) else { continue }
             setup.log("--spill: \(name): somebody has removed it")
             loseClaims(place, cache, reason: .droppedCacheDamage)
+            // The next life would count it once more.
+            try? cache.setup.directory.remove(OwedFile.name(of: name))
         }
     }
 }

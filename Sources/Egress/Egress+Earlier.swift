@@ -117,6 +117,7 @@ extension Egress {
             if next == nil, looksAhead {
                 let isNewestFirst = unsafe connections[care.connections[claimant]].newestFirst
                 next = cache.catalogue.following(claimant, newestFirst: isNewestFirst)
+                if let next { care.ahead[claimant] = next }
             }
             guard let place = next, care.recalled.insert(place).inserted else { continue }
             let file = cache.catalogue[file: place]
@@ -139,8 +140,7 @@ extension Egress {
         if case .vacant = file.state { return letGo() }
         guard file.name == answer.request.name, file.map < 0 else { return letGo() }
         if let problem = answer.problem {
-            setup.log("--spill: \(problem)")
-            return giveUp(place, cache)
+            return giveUp(place, cache, "\(problem)")
         }
         // More was written meanwhile.
         guard file.end == answer.request.end else { return letGo() }
@@ -148,13 +148,36 @@ extension Egress {
         file = catalogue[file: place]
         if file.runPlace != 0, let description = answer.description { describe(&file, description) }
         catalogue[file: place] = file
-        if let other = catalogue.leastUseful(spare: 1), isUnused(catalogue[file: other].descriptor) {
-            let descriptor = catalogue.unload(other)
-            if descriptor >= 0 { close(descriptor) }
-        }
+        giveBackMap(cache)
         cache.tools.adopt(answer.descriptor)
+        let former = file.descriptor
         guard catalogue.install(answer.batches, at: place, descriptor: answer.descriptor) else { return letGo() }
+        // Nobody is sent from a file without a map.
+        if former >= 0 { close(former) }
         for claimant in care.names.indices { settleHad(claimant, in: place, cache) }
+    }
+
+    /// A closed file that nobody is being sent from gives back its map and its descriptor, where few maps are free.
+    private func giveBackMap(_ cache: CacheSide) {
+        guard let place = cache.catalogue.leastUseful(spare: 1, except: Set(care.ahead.values)),
+            isUnused(cache.catalogue[file: place].descriptor)
+        else { return }
+        let descriptor = cache.catalogue.unload(place)
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Closed files that nobody is being sent from keep no descriptor: there may be thousands of them.
+    func giveBack(_ cache: CacheSide) {
+        giveBackMap(cache)
+        for place in 0..<UInt32(cache.catalogue.used) {
+            var file = cache.catalogue[file: place]
+            guard case .closed = file.state, file.map < 0, file.descriptor >= 0, isUnused(file.descriptor) else {
+                continue
+            }
+            close(file.descriptor)
+            file.descriptor = -1
+            cache.catalogue[file: place] = file
+        }
     }
 
     /// The batches of a file are known: if not all of them are good, what is good is owed as before, and the rest is lost.
@@ -240,9 +263,13 @@ extension Egress {
 
     /// A file cannot be read: what was owed of it is lost, in this run at least. The file is left alone, with what is written
     /// down of it.
-    mutating func giveUp(_ place: UInt32, _ cache: CacheSide) {
+    mutating func giveUp(_ place: UInt32, _ cache: CacheSide, _ reason: String) {
+        setup.log("--spill: \(cache.catalogue[file: place].name): \(reason)")
         loseClaims(place, cache, reason: .droppedCacheDamage)
         cache.catalogue[file: place].isGivenUp = true
+        // Where it is gone, the next life would count it once more.
+        let name = cache.catalogue[file: place].name
+        if cache.setup.directory.hasLost(name) { cache.keeper.remove(file: OwedFile.name(of: name)) }
         if let line = unsafe spill { unsafe line.pointee.closeFile(place) }
         leaveAlone(place, cache)
     }

@@ -151,9 +151,10 @@ public final class CacheKeeper: Sendable {
             // What cannot be sealed is an unsealed file, which the next start reads whole. One that was removed needs none.
             if !sealing.file.writer.isRemoved { try sealing.file.writer.seal(durably: isDurable) }
         case .remove(let name):
+            // The note goes first: one without a file says that somebody has taken the file away.
+            try directory.remove(OwedFile.name(of: name))
             try directory.remove(name.sealed)
             try directory.remove(name.open)
-            try directory.remove(OwedFile.name(of: name))
             removals.subtract(1, ordering: .releasing)
             CrashPoint.cacheRemoved.pass()
         case .setAside(let name): try directory.setAside(name.sealed)

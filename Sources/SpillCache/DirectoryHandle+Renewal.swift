@@ -45,6 +45,15 @@ extension DirectoryHandle {
         return true
     }
 
+    /// Whether a cache file is certainly not there, sealed or not.
+    public func hasLost(_ file: CacheFileName) -> Bool {
+        // It may be sealed, and so get its other name, at any moment.
+        [file.sealed, file.open, file.sealed].allSatisfy { name in
+            var status = stat()
+            return unsafe fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT
+        }
+    }
+
     private static func replace(_ old: Int32, by new: Int32, _ path: String) throws(SystemError) {
         let status = spillway_replace_descriptor(old, new)
         if status != 0 { throw SystemError("dup3", path, code: -status) }

@@ -151,6 +151,11 @@ struct SpillEveryByteTests {
         try withTemporaryDirectory { folder in
             let (cache, all, port) = ("\(folder)/cache", packets(files: Self.files), try freePort())
             let running = try fill(cache, all, files: Self.files, port: port, patience: "60s")
+            // Only files that are being written or will be sent soon are open, each twice at most.
+            try waitUntil("closed files to give back their descriptors") {
+                let open = try run("ls", ["-l", "/proc/\(running.child.identifier)/fd"]).outputLines
+                return open.count { $0.contains(".pcapng") } <= 20
+            }
             let names = try cacheFiles(cache)
             let layout = Layout(try readFile("\(cache)/\(names[0])"))
             try #require(layout.batches.count == Self.each && layout.bytes <= Self.files)
