@@ -223,21 +223,24 @@ int spillway_xdp_socket(void) { return socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0
 
 int spillway_xdp_control_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
 
-int spillway_xdp_set_up(
-    int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t fill, uint32_t receive) {
+static int set_ring(int socket, int option, uint32_t entries) {
+    return setsockopt(socket, SOL_XDP, option, &entries, sizeof entries) == 0 ? 0 : errno;
+}
+
+int spillway_xdp_set_up(int socket, void *memory, uint64_t length, uint32_t chunk, struct spillway_xdp_rings rings) {
     // The layout every kernel with AF_XDP understands: address, length, chunk size, headroom, flags.
     struct xdp_umem_reg region;
     memset(&region, 0, sizeof region);
     region.addr = (uint64_t)(uintptr_t)memory;
     region.len = length;
     region.chunk_size = chunk;
-    // The kernel wants a completion ring even where nothing is sent.
-    const uint32_t completion = 64;
     if (setsockopt(socket, SOL_XDP, XDP_UMEM_REG, &region, sizeof region) != 0) return errno;
-    if (setsockopt(socket, SOL_XDP, XDP_UMEM_FILL_RING, &fill, sizeof fill) != 0) return errno;
-    if (setsockopt(socket, SOL_XDP, XDP_UMEM_COMPLETION_RING, &completion, sizeof completion) != 0) return errno;
-    if (setsockopt(socket, SOL_XDP, XDP_RX_RING, &receive, sizeof receive) != 0) return errno;
-    return 0;
+    // The kernel wants these two even where only one direction is used.
+    int status = set_ring(socket, XDP_UMEM_FILL_RING, rings.fill);
+    if (status == 0) status = set_ring(socket, XDP_UMEM_COMPLETION_RING, rings.completion);
+    if (status == 0 && rings.receive > 0) status = set_ring(socket, XDP_RX_RING, rings.receive);
+    if (status == 0 && rings.transmit > 0) status = set_ring(socket, XDP_TX_RING, rings.transmit);
+    return status;
 }
 
 int spillway_xdp_offsets(int socket, struct xdp_mmap_offsets *offsets) {

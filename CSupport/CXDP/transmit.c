@@ -6,21 +6,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-int spillway_transmit_set_up(int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t entries) {
-    struct xdp_umem_reg region;
-    memset(&region, 0, sizeof region);
-    region.addr = (uint64_t)(uintptr_t)memory;
-    region.len = length;
-    region.chunk_size = chunk;
-    // The kernel wants a fill ring even where nothing is received.
-    const uint32_t fill = 64;
-    if (setsockopt(socket, SOL_XDP, XDP_UMEM_REG, &region, sizeof region) != 0) return errno;
-    if (setsockopt(socket, SOL_XDP, XDP_UMEM_FILL_RING, &fill, sizeof fill) != 0) return errno;
-    if (setsockopt(socket, SOL_XDP, XDP_UMEM_COMPLETION_RING, &entries, sizeof entries) != 0) return errno;
-    if (setsockopt(socket, SOL_XDP, XDP_TX_RING, &entries, sizeof entries) != 0) return errno;
-    return 0;
-}
-
 int spillway_transmit_kick(int socket) {
     return sendto(socket, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 ? 0 : -errno;
 }

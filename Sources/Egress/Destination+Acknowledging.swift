@@ -4,8 +4,8 @@ internal import Transfer
 
 /// What a collector says about batches.
 extension Destination {
-    /// Whether what the other side says is looked at.
-    var listens: Bool { if case .none = policy { false } else { true } }
+    /// Whether acknowledgements are asked for.
+    var wantsAcks: Bool { if case .none = policy { false } else { true } }
 
     /// A collector that says nothing at all any more is taken for dead.
     func isSilent(_ now: UInt64, _ limit: UInt64) -> Bool {

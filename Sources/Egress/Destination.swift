@@ -108,10 +108,11 @@ enum LinkState: UInt8 {
         let inFlight = try InFlightQueue(capacity: limits.inFlightBatches)
         let scratch = try MemoryRegion(byteCount: limits.scratchBytes, pages: .off)
         let control = try MemoryRegion(byteCount: limits.controlBytes, pages: .off)
-        let listens = if case .none = what.ack { false } else { true }
-        let inbox = try Inbox(capacity: listens ? Inbox.capacity : 4096)
+        // Who we connect to may be a collector, also where it was not meant to be one.
+        let mayGreet = if case .listen = what.outlet { false } else { true }
+        let inbox = try Inbox(capacity: mayGreet ? Inbox.capacity : 4096)
         let gone = try GoneQueue()
-        let plainDeliveries = try PlainDeliveries(remembers: listens)
+        let plainDeliveries = try PlainDeliveries(remembers: mayGreet)
         unsafe self.disk = plan == Self.noPlan ? nil : disk
         unsafe ownDisk = disk
         (self.slot, self.plan, self.counters) = (slot, plan, counters)

@@ -161,7 +161,7 @@ extension Egress {
         if events & EPOLLOUT.rawValue != 0 { unsafe destination.pointee.isWritable = true }
         if events & (EPOLLERR.rawValue | EPOLLHUP.rawValue) != 0 { unsafe destination.pointee.isBroken = true }
         if events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0 {
-            if unsafe destination.pointee.listens { hear(place) } else { listen(place) }
+            if unsafe destination.pointee.isGuest { listen(place) } else { hear(place) }
         }
         if unsafe !talks[place].outgoing.isEmpty && destination.pointee.isWritable { flushTalk(place) }
     }

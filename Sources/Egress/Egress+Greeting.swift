@@ -14,9 +14,11 @@ extension Egress {
         talks[place].began = now
         unsafe destination.pointee.lastHeard = now
         switch unsafe (destination.pointee.policy, destination.pointee.hasGreeted) {
-        case (.none, _):
+        case (.none, _) where unsafe !destination.pointee.wasRefused:
             unsafe destination.pointee.greeting = .plain
-        case (.auto, false):
+            unsafe destination.pointee.mayGreetLate = true
+        // Where a collector was, nothing is sent until it is clear that there is none any more.
+        case (.none, _), (.auto, false):
             unsafe destination.pointee.greeting = .listening
             talks[place].deadline = now &+ setup.limits.greetingTime
         case (.auto, true), (.required, _):
@@ -51,10 +53,17 @@ extension Egress {
 
     func name(_ place: Int) -> String { setup.plans[unsafe connections[place].plan].name }
 
+    /// A collector, where acknowledgements are not wanted: it keeps nothing of what is sent so.
+    private mutating func turnAway(_ place: Int) {
+        let option = unsafe connections[place].isClassic ? "wire=pcap" : "ack=none"
+        refuse(place, .refused, "there is a collector, which takes nothing unacknowledged; leave out \(option)")
+    }
+
     // ---- what is said --------------------------------------------------------------------------------------------
 
     /// HELLO has come: SESSION answers.
     mutating func answer(_ hello: Hello, _ place: Int) {
+        guard unsafe connections[place].wantsAcks else { return turnAway(place) }
         let proofs = setup.session.proofs
         guard hello.commonVersion != nil else {
             return refuse(place, .version, "version \(TransferLimit.version) is spoken here")
@@ -157,6 +166,7 @@ extension Egress {
         setup.log(
             "\(name(place)): greets late; of \(packets) packets that went out before it \(again) are sent again, and"
                 + " \(packets - again) are lost. ack=required waits for it")
+        if unsafe !connections[place].wantsAcks { return turnAway(place) }
         if unsafe destination.pointee.pieces.isEmpty { say(place, End(.late, "HELLO came late").encoded()) }
         retry(place, now: now, because: nil)
     }

@@ -70,21 +70,10 @@ final class BackwardChain: StreamSource {
         }
     }
 
-    func read(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> ReadOutcome {
-        var filled = 0
-        while filled < target.count {
-            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[filled...])
-            let step = unsafe readOnce(rest, at: offset + UInt64(filled))
-            guard case .bytes(let count) = step else { return filled > 0 ? .bytes(filled) : step }
-            filled += count
-        }
-        return .bytes(filled)
-    }
-
     /// What comes next is decided when it is asked for.
     func readAhead(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int { 0 }
 
-    private func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
+    func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
         do throws(Errno) {
             while position >= end {
                 if let failure { return .failure(failure) }

@@ -82,18 +82,6 @@ final class Chain {
     /// The part that may grow.
     var current: ChainPart? { parts.last }
 
-    /// Reads as much as is at hand from an offset in the stream on.
-    func read(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> ReadOutcome {
-        var filled = 0
-        while filled < target.count {
-            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: target[filled...])
-            let step = unsafe readOnce(rest, at: offset + UInt64(filled))
-            guard case .bytes(let count) = step else { return filled > 0 ? .bytes(filled) : step }
-            filled += count
-        }
-        return .bytes(filled)
-    }
-
     /// Neither begins a file nor ends one, which are things that readers decide about.
     func readAhead(_ target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int {
         guard failure == nil, !parts.isEmpty else { return 0 }
@@ -103,7 +91,7 @@ final class Chain {
         return count
     }
 
-    private func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
+    func readOnce(_ target: UnsafeMutableRawBufferPointer, at position: UInt64) -> ReadOutcome {
         do throws(Errno) {
             if parts.isEmpty, let outcome = try begin() { return outcome }
             let part = part(at: position)

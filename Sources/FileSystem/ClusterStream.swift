@@ -192,7 +192,7 @@ final class ClusterStream: FollowedStream, @unchecked Sendable {
                 guard let (record, hash, bytes) = unsafe splitter.next() else { return false }
                 switch record.kind {
                 case .packet:
-                    unsafe Self.give(bytes, record.length, mark, seats[FlowHash.member(hash, of: count)])
+                    unsafe Self.give(bytes, record.length, mark, seats[ClusterHash.member(hash, of: count)])
                 case .everybody:
                     for index in seats.indices { unsafe Self.give(bytes, record.length, mark, seats[index]) }
                 case .nobody: break

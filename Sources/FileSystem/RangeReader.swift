@@ -63,7 +63,7 @@ public final class RangeReader {
                 let whole = unsafe UnsafeRawBufferPointer(start: bytes, count: record.length)
                 switch record.kind {
                 case .packet:
-                    let member = FlowHash.member(hash, of: UInt32(members))
+                    let member = ClusterHash.member(hash, of: UInt32(members))
                     let queue = queues[member]
                     unsafe queue.queue.append(bytes, record.length, source: source)
                     queue.queue.deliver(upTo: queue.queue.end)

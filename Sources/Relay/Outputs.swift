@@ -18,6 +18,9 @@ struct Outputs {
             plans.append(try Self.plan(listener, holds: !options.isLive && isListenOnly, own: own))
         }
         if let path = options.outputFile { plans.append(try Self.plan(file: path, holds: !options.isLive)) }
+        for (place, plan) in plans.enumerated() where plans[..<place].contains(where: { $0.name == plan.name }) {
+            throw RelayError(.usage, "two destinations go by the name '\(plan.name)'; give one of them another name=")
+        }
     }
 
     static func plan(

@@ -4,6 +4,10 @@ internal import Machine
 
 /// The relay: packets in, newest first, out over TCP, in bounded memory.
 public enum Relay {
+    /// The first thing a program does that will run a relay: SIGHUP, which asks to read a configuration again, waits until
+    /// there is a run to ask. By default it would end the process.
+    public static func holdReload() { SignalWatch.holdReload() }
+
     /// Runs to the end (signals, count, duration, end of files) and says what happened.
     ///
     /// - Throws: `RelayError` if the run cannot start.

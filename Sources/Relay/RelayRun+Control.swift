@@ -53,9 +53,9 @@ extension RelayRun {
                     name: options.inputs.map(\.label).joined(separator: " "), mode: "file", tap: "none",
                     values: counters.captures[0].snapshot())
             ]
-        let plans = present.withLock(\.plans)
-        report.destinations = plans.indices.map { number in
-            (plans[number], counters.destinations[number].snapshot(), outcomes.first { $0.plan == number })
+        let byPlan = Dictionary(outcomes.map { ($0.plan, $0) }) { first, _ in first }
+        report.destinations = DestinationRow.all(of: present.withLock(\.plans)).map { row in
+            (row.plan, row.values(counters), row.latest(byPlan))
         }
         report.memoryPeak = ProcessMemory.peak()
         report.admission = admission?.board.present

@@ -15,11 +15,9 @@ extension RelayRun {
             sources.append(.init(scope: .worker, labels: labels, values: counters.workers[number].snapshot()))
             sources.append(.init(scope: .capture, labels: labels, values: counters.captures[number].snapshot()))
         }
-        for (number, plan) in present.withLock(\.plans).enumerated() {
+        for row in DestinationRow.all(of: present.withLock(\.plans)) {
             sources.append(
-                .init(
-                    scope: .destination, labels: [("destination", plan.name)],
-                    values: counters.destinations[number].snapshot()))
+                .init(scope: .destination, labels: [("destination", row.plan.name)], values: row.values(counters)))
         }
         let gauges: [MetricsText.Gauge] =
             admissionGauges + ageGauges + [
@@ -39,15 +37,15 @@ extension RelayRun {
 
     /// How old what destinations got was.
     private var ageGauges: [MetricsText.Gauge] {
-        let (plans, ages) = (present.withLock(\.plans), ages.present)
+        let (rows, ages) = (DestinationRow.all(of: present.withLock(\.plans)), ages.present)
         func gauge(_ name: String, _ help: String, _ pair: (DestinationAges) -> DestinationAges.Pair)
             -> MetricsText.Gauge
         {
             .init(
                 name, help,
-                ages.sorted { $0.key < $1.key }.flatMap { plan, one in
-                    [("0.5", pair(one).p50), ("0.99", pair(one).p99)].compactMap { quantile, age in
-                        age.map { ([("destination", plans[plan].name), ("quantile", quantile)], Double($0) / 1e9) }
+                rows.compactMap { row in row.latest(ages).map { (row.plan.name, pair($0)) } }.flatMap { name, ages in
+                    [("0.5", ages.p50), ("0.99", ages.p99)].compactMap { quantile, age in
+                        age.map { ([("destination", name), ("quantile", quantile)], Double($0) / 1e9) }
                     }
                 })
         }

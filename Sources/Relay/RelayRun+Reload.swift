@@ -71,6 +71,10 @@ extension RelayRun {
         var added = 0
         for new in wanted.destinations {
             guard let old = was.destinations.first(where: { $0.name == new.name }) else {
+                // Another kind may go by that name: a listener, a file.
+                guard !plans.indices.contains(where: { plans[$0].name == new.name && !removed.contains($0) }) else {
+                    throw ReloadError("--to \(new.name): something else goes by that name; give it another name=")
+                }
                 added += 1
                 list.append(.add(try plan(new)))
                 continue

@@ -6,6 +6,14 @@ internal import Machine
 struct SignalWatch: ~Copyable {
     private let descriptor: Int32
 
+    /// Has SIGHUP wait for the watch; the other two may end a run that is still starting.
+    static func holdReload() {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGHUP)
+        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
     init() throws(RelayError) {
         var set = sigset_t()
         unsafe sigemptyset(&set)

@@ -56,6 +56,15 @@ public final class DirectoryHandle: Sendable {
         return -ENXIO
     }
 
+    /// Whether both are the same directory, by whichever paths.
+    func isSame(as other: borrowing DirectoryHandle) throws(SystemError) -> Bool {
+        var (one, two) = (stat(), stat())
+        guard unsafe fstat(descriptor, &one) == 0, unsafe fstat(other.descriptor, &two) == 0 else {
+            throw SystemError("fstat", path)
+        }
+        return (one.st_dev, one.st_ino) == (two.st_dev, two.st_ino)
+    }
+
     /// Whether there is something of this name.
     public func contains(_ name: String) -> Bool {
         var status = stat()

@@ -1,25 +1,27 @@
 import Glibc
 import Relay
 
-/// A result that goes to a file or to standard output. The file is made before the work begins: a path that cannot be
-/// written is better known at once than after hours.
+/// A result that goes to a file or to standard output. The file is opened before the work begins: a path that cannot be
+/// written is better known at once than after hours. What is in it stays until there is something to write.
 struct FileOutput {
     private let path: String
     private let descriptor: Int32
 
-    /// Opens the file, emptied; `-` is standard output.
+    /// Opens the file; `-` is standard output.
     init(_ path: String) throws(Failure) {
         self.path = path == "-" ? "standard output" : path
         if path == "-" {
             descriptor = STDOUT_FILENO
             return
         }
-        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         if descriptor < 0 { throw Failure(.cannotCreate, "--report \(path): cannot create: \(Self.reason)") }
     }
 
     /// Writes the text.
     func write(_ text: String) throws(Failure) {
+        // Standard output may be a file that somebody appends to; pipes and devices have no length.
+        if descriptor != STDOUT_FILENO { ftruncate(descriptor, 0) }
         guard Self.writeAll(Array(text.utf8), to: descriptor) else {
             throw Failure(.inputOutput, "--report: cannot write to \(path): \(Self.reason)")
         }

@@ -25,12 +25,7 @@ struct InspectResult {
         if let owner = survey.owner { lines.append("in use by \(owner); nothing is locked or changed") }
         lines += table(survey)
         lines += owed.map { "owed to \($0.name): \($0.packets) packets in \($0.batches) batches of \($0.files) files" }
-        for file in survey.files {
-            if let problem = file.problem { lines.append("\(file.name): \(problem)") }
-            lines += file.damage.map { "\(file.name): \($0)" }
-            let untold = file.damagedPlaces - file.damage.count
-            if untold > 0 { lines.append("\(file.name): and \(untold) more places") }
-        }
+        lines += survey.files.flatMap(\.faults)
         if checked { lines.append(survey.faulty.isEmpty ? "every byte checked: nothing wrong" : findings) }
         if let export { lines += summary(export) }
         return lines.joined(separator: "\n")

@@ -42,6 +42,7 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Watching and configuring") var watching: WatchingArguments
 
     func run() throws {
+        Relay.holdReload()
         try Surroundings.armCrashPoint()
         let options = try Self.understood(given, watching.config)
         try Self.refuseOverwritingInput(options)

@@ -92,6 +92,24 @@ struct ExitCodeTests {
         }
     }
 
+    @Test("A run that does not start leaves the report of the one before as it was")
+    func formerReport() throws {
+        try withTemporaryDirectory { folder in
+            let former = [UInt8](repeating: 32, count: 100_000)
+            try writeFile("\(folder)/report", former)
+            let result = try spillway(["run", "-r", "\(folder)/none", "--to", "null", "--report", "\(folder)/report"])
+            expect(result, exits: 66, naming: ["\(folder)/none"])
+            #expect(try readFile("\(folder)/report") == former)
+            try writeFile("\(folder)/empty", ClassicBuilder(.nanoseconds, linkTypeWord: 1).built("").bytes)
+            let next = try spillway([
+                "run", "-r", "\(folder)/empty", "--to", "null", "--report", "\(folder)/report",
+            ])
+            #expect(next.status == .exited(0))
+            let text = String(decoding: try readFile("\(folder)/report"), as: UTF8.self)
+            #expect(text.hasPrefix("{") && text.hasSuffix("}\n") && text.utf8.count < former.count)
+        }
+    }
+
     @Test("73: a report that cannot be created is known before the run begins")
     func uncreatableReport() throws {
         try withTemporaryDirectory { folder in

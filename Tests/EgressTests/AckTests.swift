@@ -184,6 +184,23 @@ struct AckTests {
         #expect(rig.snapshot()[.delivered] == 150)
     }
 
+    @Test(
+        "A collector where none was meant to be: nothing counts as delivered to it, and the reason is said",
+        arguments: [Wire.pcapng, .classic(nanoseconds: false)])
+    func unwantedCollector(_ wire: Wire) throws {
+        let collector = try ReferenceCollector()
+        defer { collector.stop() }
+        var options = RigOptions()
+        options.drainTimeout = 1_000_000_000
+        let rig = try EgressRig([.to(collector, ack: .none, wire: wire)], options)
+        try rig.feeder.feed(90, bytes: 500)
+        rig.feeder.flush()
+        try waitUntil("the reason") { rig.log.all.contains { $0.contains("takes nothing unacknowledged") } }
+        try rig.finish()
+        #expect(rig.snapshot()[.delivered] == 0)
+        #expect(rig.snapshot()[.droppedDrain] == 90)
+    }
+
     @Test("A HELLO that comes late: what memory has let go of is counted, to the packet")
     func lateHelloWithoutCopy() throws {
         var manners = CollectorManners()

@@ -45,11 +45,12 @@ extension DestinationPlan {
 
     /// A destination that connects to a collector.
     static func to(
-        _ collector: ReferenceCollector, ack: AckPolicy = .required, newestFirst: Bool = true, name: String = "to"
+        _ collector: ReferenceCollector, ack: AckPolicy = .required, newestFirst: Bool = true, name: String = "to",
+        wire: Wire = .pcapng
     ) -> DestinationPlan {
         let endpoint = Endpoint(ipv4: UInt32(0x7f00_0001).bigEndian, port: collector.port)
         return DestinationPlan(
-            name: name, address: "\(endpoint)", outlet: .connect([endpoint]), wire: .pcapng,
+            name: name, address: "\(endpoint)", outlet: .connect([endpoint]), wire: wire,
             newestFirst: newestFirst, holds: true, ack: ack)
     }
 

@@ -128,11 +128,7 @@ struct LiveTests {
     func ownTraffic() throws {
         try withNetworkNamespace { space in
             try withNetworkNamespace { peer in
-                try space.ip("link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", peer.name)
-                for (one, address) in [(space, "10.77.0.1/24"), (peer, "10.77.0.2/24")] {
-                    try one.ip("address", "add", address, "dev", "wire")
-                    try one.ip("link", "set", "wire", "up")
-                }
+                try space.connect(to: peer)
                 let reader = try peer.enter { try Reader(host: 2) }
                 let running = try space.relay(["-i", "wire", "--to", reader.address])
                 try running.waitFor("connected to")

@@ -72,6 +72,44 @@ struct ReloadTests {
         }
     }
 
+    @Test("A destination that goes and comes again is one row in metrics and report, and goes on counting")
+    func comesAgain() throws {
+        let collectors = try (0..<2).map { _ in try ReferenceCollector() }
+        defer { for collector in collectors { collector.stop() } }
+        let metrics = "metrics: 127.0.0.1:0"
+        let both = [metrics, "to:", to(collectors[0], "stays"), to(collectors[1], "again")]
+        try withRun(both) { relay, write, all in
+            try waitUntil("batches") { collectors[1].state.batches.count > 5 }
+            try write([metrics, "to:", to(collectors[0], "stays")])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("again: removed")
+            let early = collectors[1].state.packets.count
+            try write(both)
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("again: added")
+            try waitUntil("more packets") { collectors[1].state.packets.count > early + 100 }
+            let port = try relay.port(after: "metrics at http://")
+            let page = try run("curl", ["-sS", "--max-time", "10", "http://127.0.0.1:\(port)/metrics"]).checked()
+            let series = page.outputLines.filter { !$0.hasPrefix("#") }.map { $0.prefix { $0 != " " } }
+            #expect(series.contains("spillway_delivered_packets_total{destination=\"again\"}"))
+            #expect(Set(series).count == series.count)
+            let result = try relay.finish()
+            result.expect(exits: 0)
+            try expectLedger(result, guests: ["again"])
+            let report = try #require(result.report)
+            #expect(try report.destination("stays").count("delivered") == UInt64(all.count))
+            let arrived = Set(packets(of: collectors[1]))
+            #expect(arrived.isSubset(of: Set(all)))
+            let again = try report.destination("again")
+            // What was on its way when it was taken out may have arrived, but nobody knows.
+            let (delivered, removed) = (try again.count("delivered"), again.dropped["removed"] ?? 0)
+            #expect(delivered <= UInt64(arrived.count) && UInt64(arrived.count) <= delivered + removed)
+            #expect(delivered > UInt64(early))
+            guard case .array(let rows) = report["destinations"] else { throw Unexpected("no destinations") }
+            #expect(rows.count == 2)
+        }
+    }
+
     @Test("A configuration that is wrong is refused by name, and everything stays; what cannot change is named")
     func refused() throws {
         let collectors = try (0..<2).map { _ in try ReferenceCollector() }
@@ -120,6 +158,30 @@ struct ReloadTests {
             let report = try #require(result.report)
             #expect(try report.destination("absent").losses.isEmpty)
             try expectLedger(result, shared: true)
+        }
+    }
+
+    @Test("SIGHUP to a run that has not begun waits until it has")
+    func early() throws {
+        try withTemporaryDirectory { folder in
+            // Until somebody writes into the pipe the run is being set up.
+            try run("mkfifo", ["\(folder)/in"]).checked()
+            let relay = try RunningRelay(["-r", "\(folder)/in", "--to", "null"])
+            let status = "/proc/\(relay.child.identifier)/status"
+            try waitUntil("SIGHUP is held") {
+                let lines = String(decoding: try readFile(status), as: UTF8.self).split(separator: "\n")
+                let blocked = lines.first { $0.hasPrefix("SigBlk:") }?.dropFirst(7).trimmingPrefix { $0 == "\t" }
+                return (blocked.flatMap { UInt64($0, radix: 16) } ?? 0) & 1 << UInt64(SIGHUP - 1) != 0
+            }
+            relay.child.send(signal: SIGHUP)
+            let pipe = unsafe open("\(folder)/in", O_WRONLY | O_CLOEXEC)
+            let capture = captureFile(numberedPackets(0..<10))
+            #expect(unsafe write(pipe, capture, capture.count) == capture.count)
+            try relay.waitFor("no --config to read again")
+            close(pipe)
+            let result = try relay.finish()
+            result.expect(exits: 0)
+            try expectLedger(result, captured: 10, encoded: 10)
         }
     }
 

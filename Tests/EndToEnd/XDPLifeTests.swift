@@ -114,18 +114,20 @@ struct XDPLifeTests {
         }
     }
 
+    /// What busy polling changes of an interface.
+    private func deferred(_ space: NetworkNamespace) throws -> [String] {
+        let paths = ["napi_defer_hard_irqs", "gro_flush_timeout"].map { "/sys/class/net/right/\($0)" }
+        let command = space.inside("cat", paths)
+        return try run(command.tool, command.arguments).checked().outputLines
+    }
+
     @Test("Busy polling: every frame arrives, interrupts wait meanwhile and come as before afterwards")
     func busyPoll() throws {
         try withNetworkNamespace { space in
-            func deferred() throws -> [String] {
-                let paths = ["napi_defer_hard_irqs", "gro_flush_timeout"].map { "/sys/class/net/right/\($0)" }
-                let command = space.inside("cat", paths)
-                return try run(command.tool, command.arguments).checked().outputLines
-            }
-            let before = try deferred()
+            let before = try deferred(space)
             let reader = try space.reader()
             let running = try space.xdpRelay(["-i", "right", "--busy-poll", "--to", reader.address])
-            #expect(try deferred() == ["2", "200000"])
+            #expect(try deferred(space) == ["2", "200000"])
             for portion in 0..<10 { try space.send(portion * 300..<portion * 300 + 300) }
             try reader.waitFor(packets: 3000)
             let result = try stop(running)
@@ -133,30 +135,25 @@ struct XDPLifeTests {
             try expectLedger(result, captured: 3000, encoded: 3000)
             try reader.waitForEnd()
             expectFrames(try Stream(reader.streams[0]).packets, 0..<3000)
-            #expect(try deferred() == before)
+            #expect(try deferred(space) == before)
         }
     }
 
     @Test("A run that is killed leaves settings changed; the next one sets them back, says so, and leaves nothing")
     func setBackAfterKill() throws {
         try withNetworkNamespace { space in
-            func deferred() throws -> [String] {
-                let paths = ["napi_defer_hard_irqs", "gro_flush_timeout"].map { "/sys/class/net/right/\($0)" }
-                let command = space.inside("cat", paths)
-                return try run(command.tool, command.arguments).checked().outputLines
-            }
-            let before = try deferred()
+            let before = try deferred(space)
             let killed = try space.xdpRelay(["-i", "right", "--busy-poll", "--to", "null"])
             killed.child.send(signal: SIGKILL)
             _ = try killed.child.wait()
-            #expect(try deferred() == ["2", "200000"])
+            #expect(try deferred(space) == ["2", "200000"])
             let next = try space.xdpRelay(["-i", "right", "--to", "null"])
-            #expect(try deferred() == before)
+            #expect(try deferred(space) == before)
             let result = try stop(next)
             result.expect(exits: 0, naming: ["right: set back", "napi_defer_hard_irqs", "gro_flush_timeout"])
             let last = try stop(try space.xdpRelay(["-i", "right", "--to", "null"]))
             #expect(!last.command.errorText.contains("set back"))
-            #expect(try deferred() == before)
+            #expect(try deferred(space) == before)
         }
     }
 

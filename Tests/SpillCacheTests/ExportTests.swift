@@ -156,6 +156,28 @@ struct ExportTests {
         }
     }
 
+    @Test("In the cache's own directory nothing is replaced, by whichever path it is named")
+    func ontoItself() throws {
+        try withTemporaryDirectory(in: DamageTests.memory) { folder in
+            let sample = try CacheSample("\(folder)/cache", [[CacheSample.batch([3], run: Self.runs[0], number: 0)]])
+            try writeFile("\(folder)/cache/lock", [1])
+            try TestSupport.run("ln", ["-s", "\(folder)/cache", "\(folder)/link"]).checked()
+            let before = try readFile("\(folder)/cache/\(sample.names[0])")
+            for name in [sample.names[0], "lock", sample.names[0] + ".open"] {
+                for path in ["\(folder)/cache/\(name)", "\(folder)/link/\(name)"] {
+                    let survey = try CacheSurvey(sample.rig.directory, depth: .footers)
+                    let error = try #require(throws: SystemError.self) {
+                        try CacheExport.run(survey, in: sample.rig.directory, to: path, application: "test")
+                    }
+                    #expect(error.code == EEXIST && error.description.contains("/\(name): "))
+                }
+            }
+            #expect(try readFile("\(folder)/cache/\(sample.names[0])") == before)
+            #expect(try readFile("\(folder)/cache/lock") == [1])
+            #expect(try directoryEntries("\(folder)/cache").sorted() == ([sample.names[0], "lock"]).sorted())
+        }
+    }
+
     @Test("A full disk is an error; what had the name stays, nothing else is left, and it works when there is room")
     func fullDisk() throws {
         try requireRoot()

@@ -101,6 +101,52 @@ struct StreamReplayTests {
         }
     }
 
+    /// What may happen to a whole file.
+    enum Ruin: CaseIterable {
+        case emptied, halved, directory, bothEnds
+    }
+
+    @Test(
+        "A ruined file is named, what is good of it and the others is sent, and the exit code is 65",
+        arguments: Ruin.allCases)
+    func ruined(_ ruin: Ruin) throws {
+        try withTemporaryDirectory { folder in
+            let stock = try Stock(folder, damaged: false)
+            let name = stock.sample.names[2]
+            let path = "\(folder)/cache/\(name)"
+            var bytes = try readFile(path)
+            switch ruin {
+            case .emptied, .directory: bytes = []
+            case .halved: bytes = Array(bytes[..<(bytes.count / 2)])
+            case .bothEnds: for place in [40, bytes.count - 40] { bytes[place] ^= 1 }
+            }
+            try run("rm", [path]).checked()
+            if ruin == .directory { try run("mkdir", [path]).checked() } else { try writeFile(path, bytes) }
+            let reader = try PlainReader()
+            defer { reader.stop() }
+            let result = try stock.replay(reader.port, ",ack=none")
+            #expect(result.status == .exited(65), "\(result.errorText)")
+            let said = result.outputText + result.errorText
+            #expect(said.contains("\(name): "), "\(said)")
+            #expect(ruin == .directory || said.contains("at offset"), "\(said)")
+            let deadline = ContinuousClock.now + .seconds(20)
+            while reader.ended < 1, ContinuousClock.now < deadline { usleep(2000) }
+            let arrived = try PlainPcapng(try #require(reader.streams.first)).packets.map(BarePacket.init)
+            func packets(_ batches: [SampleBatch]) -> Set<BarePacket> {
+                Set(batches.flatMap(\.packets).map(BarePacket.init))
+            }
+            let others = packets(stock.sample.files[0] + stock.sample.files[1])
+            let whole = packets(stock.sample.files[2].filter { bytes.firstRange(of: $0.bytes) != nil })
+            #expect(Set(arrived).count == arrived.count && others.isSubset(of: arrived))
+            // Batches whose section does not check belong to nobody.
+            if ruin == .bothEnds {
+                #expect(others.union(whole).isSuperset(of: arrived))
+            } else {
+                #expect(others.union(whole) == Set(arrived))
+            }
+        }
+    }
+
     @Test("A plain reader gets all of it in sections that tshark reads, newest first; a live cache as well, unchanged")
     func plain() throws {
         try withTemporaryDirectory { folder in

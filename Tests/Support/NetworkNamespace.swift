@@ -26,6 +26,15 @@ public struct NetworkNamespace {
         for interface in [one, other] { try ip("link", "set", interface, "up") }
     }
 
+    /// Joins two namespaces by a veth pair, each end of which is called `wire` and has an address: 10.77.0.1 here, .2 there.
+    public func connect(to peer: NetworkNamespace) throws {
+        try ip("link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", peer.name)
+        for (one, address) in [(self, "10.77.0.1/24"), (peer, "10.77.0.2/24")] {
+            try one.ip("address", "add", address, "dev", "wire")
+            try one.ip("link", "set", "wire", "up")
+        }
+    }
+
     /// The command line that runs a program in the namespace.
     public func inside(_ tool: String, _ arguments: [String]) -> (tool: String, arguments: [String]) {
         ("ip", ["netns", "exec", name, tool] + arguments)

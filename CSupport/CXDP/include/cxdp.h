@@ -99,9 +99,13 @@ int spillway_xdp_set_socket(int sockets, uint32_t queue, int socket);
 int spillway_xdp_socket(void);
 int spillway_xdp_control_socket(void);
 
-/// Registers memory for packets in chunks of `chunk` bytes, and the sizes of the three rings. 0, or an errno.
-int spillway_xdp_set_up(
-    int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t fill, uint32_t receive);
+/// Entries of a socket's four rings; 0 for the receive or the transmit ring where there is to be none.
+struct spillway_xdp_rings {
+    uint32_t fill, completion, receive, transmit;
+};
+
+/// Registers memory for packets in chunks of `chunk` bytes, and the sizes of the rings. 0, or an errno.
+int spillway_xdp_set_up(int socket, void *memory, uint64_t length, uint32_t chunk, struct spillway_xdp_rings rings);
 
 /// Where things lie in the mapping of a ring.
 int spillway_xdp_offsets(int socket, struct xdp_mmap_offsets *offsets);

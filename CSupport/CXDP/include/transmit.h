@@ -9,10 +9,6 @@
 #define SPILLWAY_XDP_NO_LOCKS
 #endif
 
-/// Registers memory for frames of `chunk` bytes, and the sizes of the completion and the transmit ring of a socket that
-/// receives nothing. 0, or an errno.
-int spillway_transmit_set_up(int socket, void *memory, uint64_t length, uint32_t chunk, uint32_t entries);
-
 /// Has the kernel send what is in the transmit ring (sendto(2)). 0, or -errno: EAGAIN and ENOBUFS say later, EBUSY that the driver
 /// threw one frame away.
 SPILLWAY_XDP_NO_LOCKS int spillway_transmit_kick(int socket);

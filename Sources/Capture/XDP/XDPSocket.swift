@@ -27,8 +27,10 @@ enum XDPSocket {
         do throws(SystemError) {
             let count = sizes.memoryBytes / frameBytes
             let receiveCount = sizes.receiveEntries ?? count
+            let wanted = spillway_xdp_rings(
+                fill: UInt32(count), completion: 64, receive: UInt32(receiveCount), transmit: 0)
             let status = unsafe spillway_xdp_set_up(
-                socket, memory.base, UInt64(sizes.memoryBytes), UInt32(frameBytes), UInt32(count), UInt32(receiveCount))
+                socket, memory.base, UInt64(sizes.memoryBytes), UInt32(frameBytes), wanted)
             if status != 0 { throw SystemError("setsockopt", "XDP_UMEM_REG", code: status) }
             rings.append(try XDPRing(socket: socket, .fill, count: count))
             rings.append(try XDPRing(socket: socket, .receive, count: receiveCount))

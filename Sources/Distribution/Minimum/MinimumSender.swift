@@ -61,12 +61,7 @@ public final class MinimumSender {
         let hello = Greeting.Hello(session: session, challenge: challenge, isQuiet: true)
         do throws(ProtocolProblem) {
             let body = try ring.greet(peer, Message.framed(.hello, hello.encoded()), options.timeout)
-            let welcome = try Greeting.Welcome(body)
-            let token = options.token
-            guard Greeting.isProof(welcome.proof, of: .receiver, token, hello: hello, challenge: welcome.challenge)
-            else { throw .proof }
-            let proof = Greeting.proof(.sender, token, hello: hello, challenge: welcome.challenge)
-            peer.pending = Message.framed(.proof, proof)
+            peer.pending = try Greeting.answer(toWelcome: body, hello: hello, token: options.token)
             peer.status.connections = 1
             peer.status.state = .sending
         } catch {

@@ -93,6 +93,16 @@ struct Greeting {
         token?.isCode(proof, over: subject(role, hello, challenge)) ?? true
     }
 
+    /// What a sender says when it is welcomed, framed; throws if the receiver does not prove that it has the token.
+    static func answer(
+        toWelcome body: [UInt8], hello: Hello, token: Token?
+    ) throws(ProtocolProblem) -> [UInt8] {
+        let welcome = try Welcome(body)
+        guard isProof(welcome.proof, of: .receiver, token, hello: hello, challenge: welcome.challenge)
+        else { throw .proof }
+        return Message.framed(.proof, proof(.sender, token, hello: hello, challenge: welcome.challenge))
+    }
+
     private static func subject(_ role: Role, _ hello: Hello, _ challenge: [UInt8]) -> [UInt8] {
         Array("spillway send \(role.rawValue)\0".utf8) + hello.encoded() + challenge
     }

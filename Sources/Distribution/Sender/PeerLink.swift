@@ -147,12 +147,7 @@ final class PeerLink: EventHandler {
 
     private func takeWelcome(_ body: [UInt8]) throws(ProtocolProblem) {
         guard stage == .welcome, let hello else { throw .malformed("a greeting that does not belong here") }
-        let welcome = try Greeting.Welcome(body)
-        let token = loop.options.token
-        guard Greeting.isProof(welcome.proof, of: .receiver, token, hello: hello, challenge: welcome.challenge)
-        else { throw .proof }
-        let proof = Greeting.proof(.sender, token, hello: hello, challenge: welcome.challenge)
-        buffer.say(Message.framed(.proof, proof))
+        buffer.say(try Greeting.answer(toWelcome: body, hello: hello, token: loop.options.token))
         stage = .files
         status.state = .sending
     }

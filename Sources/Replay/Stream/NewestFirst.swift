@@ -8,8 +8,9 @@ struct NewestFirst {
     private let stock: CacheStock
     private var opened = 0
     private var open: [StockFile] = []
-    /// Places that do not check, and files that could not be read.
+    /// Places that do not check.
     private(set) var damagedPlaces = 0
+    /// These places, and files that could not be read, a line each.
     private(set) var problems: [String] = []
 
     init(_ stock: CacheStock) { self.stock = stock }
@@ -41,8 +42,9 @@ struct NewestFirst {
         let entry = stock.files[opened]
         opened += 1
         do throws(SystemError) {
-            let file = try StockFile(entry, in: stock.directory)
-            damagedPlaces += file.damagedPlaces
+            let file = try StockFile(entry, in: stock.directory, isLive: stock.isLive)
+            damagedPlaces += file.found.damagedPlaces
+            problems += file.found.faults
             if !file.batches.isEmpty { open.append(file) }
         } catch {
             problems.append("\(error)")

@@ -26,21 +26,23 @@ final class StockFile {
     private(set) var batches: [Batch] = []
     /// All that the file says of each run.
     private(set) var descriptions: [RunIdentity: RunDescription] = [:]
-    /// Places that do not check.
-    let damagedPlaces: Int
+    /// What was found out about it, with the places that do not check.
+    let found: SurveyedFile
 
     /// The descriptor to send from.
     var descriptor: Int32 { file.descriptor }
 
     /// Checks a file as far as the survey saw it; it may have been sealed since.
-    init(_ entry: SurveyedFile, in directory: DirectoryHandle) throws(SystemError) {
+    ///
+    /// - Parameter isLive: somebody may be writing it.
+    init(_ entry: SurveyedFile, in directory: DirectoryHandle, isLive: Bool) throws(SystemError) {
         let name = entry.isOpen && !directory.contains(entry.name) ? entry.cacheName.sealed : entry.name
         file = try OpenFile(name, in: directory, flags: O_RDONLY)
-        var found: [Batch] = []
+        var batches: [Batch] = []
         var runs: [RunIdentity: RunDescription] = [:]
         let report = try CacheScan.run(name, in: directory, limit: entry.size) { batch, section in
             let trailer = batch.check.trailer
-            unsafe found.append(
+            unsafe batches.append(
                 Batch(
                     offset: batch.offset, byteCount: UInt64(batch.bytes.count), packets: trailer.packets,
                     arrival: trailer.lastArrival, lane: BatchLane(of: trailer), number: trailer.number))
@@ -51,9 +53,11 @@ final class StockFile {
                 runs[section.run] = section
             }
         }
-        found.sort(by: <)
-        (batches, descriptions) = (found, runs)
-        damagedPlaces = report.damagedPlaces
+        batches.sort(by: <)
+        (self.batches, descriptions) = (batches, runs)
+        var found = entry
+        found.take(report, isLive: isLive)
+        self.found = found
     }
 
     /// Takes the newest batch out.

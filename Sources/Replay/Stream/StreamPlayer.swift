@@ -143,7 +143,8 @@ final class StreamPlayer {
                     end: socket.written))
             _ = try attend(socket)
         }
-        (outcome.damagedPlaces, outcome.problems) = (order.damagedPlaces, order.problems)
+        outcome.damagedPlaces += order.damagedPlaces
+        outcome.problems += order.problems
         while !inFlight.isEmpty { try listen(socket, for: POLLIN) }
         try end(socket)
     }

@@ -37,6 +37,9 @@ public enum StreamReplay {
         var report = try run(job, log) { player in
             for one in stock { player.play(one) }
         }
+        let leftOut = CacheStock.leftOut(survey)
+        report.damagedPlaces += leftOut.reduce(0) { $0 + $1.damagedPlaces }
+        report.problems = leftOut.flatMap(\.faults) + report.problems
         report.batches = stock.reduce(0) { $0 + $1.batches }
         report.packets = stock.reduce(0) { $0 + $1.packets }
         return report

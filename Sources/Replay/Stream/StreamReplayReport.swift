@@ -26,7 +26,7 @@ public struct StreamReplayReport: Sendable {
     public var batches: UInt64 = 0, packets: UInt64 = 0
     /// Places in the cache that do not check, which are left out.
     public var damagedPlaces = 0
-    /// What else is wrong with files.
+    /// What is wrong with files, a line for each place.
     public var problems: [String] = []
     /// How long it took.
     public var seconds = 0.0
@@ -41,7 +41,7 @@ public struct StreamReplayReport: Sendable {
             if let problem = one.problem { line += ": \(problem)" }
             lines.append(line)
         }
-        if damagedPlaces > 0 { lines.append("left out \(damagedPlaces) damaged places") }
+        if damagedPlaces > 0 { lines.append("left out what is damaged, at \(damagedPlaces) places:") }
         return lines + problems
     }
 

@@ -77,8 +77,10 @@ internal import Synchronization
         if socket < 0 { throw SystemError("socket", "AF_XDP") }
         var rings: [XDPRing] = []
         do throws(SystemError) {
-            let status = unsafe spillway_transmit_set_up(
-                socket, region.base, UInt64(frameCount * frameBytes), UInt32(frameBytes), UInt32(frameCount))
+            let entries = UInt32(frameCount)
+            let wanted = spillway_xdp_rings(fill: 64, completion: entries, receive: 0, transmit: entries)
+            let status = unsafe spillway_xdp_set_up(
+                socket, region.base, UInt64(frameCount * frameBytes), UInt32(frameBytes), wanted)
             if status != 0 { throw SystemError("setsockopt", "XDP_UMEM_REG", code: status) }
             rings.append(try XDPRing(socket: socket, .transmit, count: frameCount))
             rings.append(try XDPRing(socket: socket, .completion, count: frameCount))

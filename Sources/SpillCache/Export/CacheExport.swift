@@ -54,7 +54,7 @@ public final class CacheExport {
         _ survey: CacheSurvey, in cache: DirectoryHandle, to path: String, application: String,
         memory: Int = CacheExport.memory, progress: CacheSurvey.Progress = { _, _ in }
     ) throws(SystemError) -> CacheExportReport {
-        let target = try ExportTarget(path)
+        let target = try ExportTarget(path, beside: cache)
         do throws(SystemError) {
             for trusts in [true, false] {
                 let export = try CacheExport(survey, cache, target, memory, trusts: trusts)

@@ -9,7 +9,8 @@ final class ExportTarget {
     private var isOwned = false
     var part: String { name + ".part" }
 
-    init(_ given: String) throws(SystemError) {
+    /// - Parameter cache: where the packets are from; no file that is there is replaced.
+    init(_ given: String, beside cache: DirectoryHandle) throws(SystemError) {
         // It is made by going back in it, which a pipe or a device does not let anybody do.
         guard let path = OutputPath.replaceable(given) else { throw SystemError("open", given, code: EINVAL) }
         let slash = path.lastIndex(of: "/")
@@ -20,6 +21,9 @@ final class ExportTarget {
         var status = stat()
         if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
             throw SystemError("open", path, code: EISDIR)
+        }
+        if try directory.isSame(as: cache), directory.contains(name) || CacheFileName(parsing: name) != nil {
+            throw SystemError("open", path, code: EEXIST)
         }
     }
 

@@ -51,6 +51,13 @@ public struct SurveyedFile: Sendable {
     /// Whether its name says that it is not sealed.
     public var isOpen: Bool { name.hasSuffix(".open") }
 
+    /// What is wrong with it, in lines that begin with its name; none where nothing is.
+    public var faults: [String] {
+        let untold = damagedPlaces - damage.count
+        let more = untold > 0 ? ["and \(untold) more places"] : []
+        return ((problem.map { [$0] } ?? []) + damage.map(\.description) + more).map { "\(name): \($0)" }
+    }
+
     init(_ name: String, _ cacheName: CacheFileName, size: UInt64) {
         (self.name, self.cacheName, self.size) = (name, cacheName, size)
         state = name.hasSuffix(".open") ? .open : .sealed
@@ -68,7 +75,7 @@ public struct SurveyedFile: Sendable {
     /// From a scan of every byte.
     ///
     /// - Parameter isLive: somebody may be writing the file, so that its end means nothing.
-    mutating func take(_ report: CacheScanReport, isLive: Bool) {
+    public mutating func take(_ report: CacheScanReport, isLive: Bool) {
         let contents = report.contents
         (batches, packets, recordBytes) = (contents.batches, contents.packets, contents.recordBytes)
         times = contents.times

@@ -1,28 +1,4 @@
-import Glibc
 import Pcapng
-
-/// Which packets belong together, as one number; docs/mount.md has the exact definition.
-///
-/// Both directions of a conversation give the same number: the two ends, address and port together, are put in order first.
-/// A sum of the parts would do that as well, but neighbouring addresses and ports cancel each other out in it.
-struct FlowHash: BitwiseCopyable {
-    private(set) var value: UInt64 = 0x243F_6A88_85A3_08D3
-
-    @_noLocks init() {}
-
-    /// Takes one word in.
-    @_noLocks @inline(__always)
-    mutating func mix(_ word: UInt64) {
-        value = (value ^ word) &* 0x9E37_79B9_7F4A_7C15
-        value ^= value >> 32
-    }
-
-    /// The member of a cluster of this size.
-    @_noLocks @inline(__always)
-    static func member(_ hash: UInt64, of count: UInt32) -> Int {
-        Int(truncatingIfNeeded: ((hash >> 32) &* UInt64(count)) >> 32)
-    }
-}
 
 /// What decides where a packet goes.
 struct PacketFlow: BitwiseCopyable {
@@ -39,7 +15,7 @@ struct PacketFlow: BitwiseCopyable {
     @_noLocks
     init(_ bytes: UnsafeRawPointer, captured: Int, linkType: UInt16, mode: ClusterMode) {
         let headers = unsafe PacketHeaders(bytes, captured: captured, linkType: linkType)
-        var flow = FlowHash()
+        var flow = ClusterHash()
         let (usesVLAN, usesAddresses, usesPorts) = Self.parts(of: mode)
         if usesVLAN {
             flow.mix(UInt64(headers.vlanCount) << 32 | UInt64(headers.outerVLAN) << 16 | UInt64(headers.innerVLAN))
@@ -67,7 +43,7 @@ struct PacketFlow: BitwiseCopyable {
     }
 
     @_noLocks
-    private static func mixEnds(_ flow: inout FlowHash, _ headers: PacketHeaders, usesPorts: Bool) {
+    private static func mixEnds(_ flow: inout ClusterHash, _ headers: PacketHeaders, usesPorts: Bool) {
         var low = (UInt64(bigEndian: headers.sourceHigh), UInt64(bigEndian: headers.sourceLow), UInt64(0))
         var high = (UInt64(bigEndian: headers.destinationHigh), UInt64(bigEndian: headers.destinationLow), UInt64(0))
         if usesPorts && headers.hasPorts {
@@ -86,7 +62,7 @@ struct PacketFlow: BitwiseCopyable {
     /// What is no IP goes by the two stations of the Ethernet frame, in either direction; without these all together.
     @_noLocks
     private static func mixStations(
-        _ flow: inout FlowHash, _ bytes: UnsafeRawPointer, captured: Int, linkType: UInt16
+        _ flow: inout ClusterHash, _ bytes: UnsafeRawPointer, captured: Int, linkType: UInt16
     ) {
         guard linkType == 1, captured >= 12 else { return }
         var (one, other) = (UInt64(0), UInt64(0))
@@ -101,7 +77,7 @@ struct PacketFlow: BitwiseCopyable {
     /// The datagram: addresses and identification, for IPv4 the protocol as well (RFC 791, RFC 8200).
     @_noLocks
     private mutating func identify(_ headers: PacketHeaders) {
-        var name = FlowHash()
+        var name = ClusterHash()
         name.mix(headers.sourceHigh)
         name.mix(headers.sourceLow)
         name.mix(headers.destinationHigh)
