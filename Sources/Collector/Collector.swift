@@ -13,7 +13,7 @@ public enum Collector {
     ) throws(CollectorError) -> CollectorReport {
         let signals: StopSignals
         do throws(SystemError) { signals = try StopSignals() } catch { throw .kernel(error) }
-        raiseDescriptorLimit()
+        DescriptorLimit.raise()
         let places: CollectorPlaces
         do throws(SystemError) {
             places = try CollectorPlaces(options.directory)
@@ -66,13 +66,5 @@ public enum Collector {
             }
         }
         return (listeners, endpoints)
-    }
-
-    /// Connections and journal files take descriptors; the soft limit is often lower than what is allowed.
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 }

@@ -30,10 +30,14 @@ struct CacheCare {
     var earlier: [UInt32: EarlierFile] = [:]
     /// Whether this run writes down who there is and what they are owed, and whether it has begun to.
     var (hasNotes, hasBegunNotes) = (false, false)
+    /// The file that a destination will be sent from next, by claimant, as it was looked up last.
+    var ahead: [Int: UInt32] = [:]
     /// Files whose maps are on their way.
     var recalled: Set<UInt32> = []
     /// How far open files are synced.
     var synced: [UInt32: UInt64] = [:]
+    /// When all files are next looked at (monotonic).
+    var nextLook: UInt64 = 0
     /// When is next written down what is owed (monotonic).
     var nextNote: UInt64 = 0
     /// The last failure that was said (errno).

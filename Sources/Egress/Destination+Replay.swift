@@ -1,14 +1,17 @@
 internal import Glibc
 internal import Machine
+internal import SegmentPool
 internal import Sending
 internal import SpillCache
 
 /// The path of a batch from disk into a socket: its pages, in calls of bounded length, one batch at a time.
 extension Destination {
-    /// Whether a batch on disk goes before one in memory that arrived then.
-    @_noLocks func prefersDisk(_ arrival: UInt64) -> Bool {
+    /// Whether a batch on disk goes before this one in memory.
+    @_noLocks func prefersDisk(_ reference: BatchReference, _ index: borrowing BatchIndex) -> Bool {
         guard let disk = unsafe disk else { return false }
-        return unsafe disk.pointee.goesBefore(arrival)
+        return unsafe disk.pointee.goesBefore(
+            index.pool.lastArrival(reference), isDiverted: index.pool.lane(reference) >= ShareBoard.divertedLane,
+            divertsLast: index.divertsLast)
     }
 
     /// Chooses the next batch on disk; false if there is none, or none that can be sent now.
@@ -35,7 +38,11 @@ extension Destination {
     @_noLocks mutating func takeBackFromDisk() {
         isLoading = false
         guard let disk = unsafe disk, unsafe disk.pointee.isSending else { return }
-        putBack(unsafe disk.pointee.place)
+        if unsafe disk.pointee.isLetGo {
+            unsafe counters.add(.expired, UInt64(disk.pointee.batch.packets))
+        } else {
+            putBack(unsafe disk.pointee.place)
+        }
         unsafe disk.pointee.end()
     }
 
@@ -61,7 +68,9 @@ extension Destination {
         case .finished:
             let place = unsafe disk.pointee.place
             let run = unsafe disk.pointee.catalogue[file: place.file].runPlace
-            inFlight.append(unsafe InFlight(disk.pointee.batch, at: place, run: run, end: written))
+            var entry = unsafe InFlight(disk.pointee.batch, at: place, run: run, end: written)
+            if unsafe disk.pointee.isLetGo { (entry.disk, entry.isExpired) = (.none, true) }
+            inFlight.append(entry)
             unsafe counters.add(.replayed, UInt64(disk.pointee.batch.packets))
             unsafe disk.pointee.end()
             return 1
@@ -88,7 +97,8 @@ extension Destination {
         describeLanes(stream)
     }
 
-    /// A file goes: what is in flight of it can still arrive, but not be sent again. Returns the packets of that.
+    /// A file goes: what is in flight of it, and the batch in hand, can still arrive, but not be sent again. Returns the
+    /// packets of that.
     mutating func letGo(ofFile file: UInt32) -> UInt64 {
         var packets = inFlight.letGo(ofFile: file)
         for place in pieces.first..<pieces.end {
@@ -97,13 +107,12 @@ extension Destination {
             unsafe pieces.notes[place].disk = .none
             packets += UInt64(note.packets)
         }
-        guard let disk = unsafe disk, unsafe disk.pointee.isSending, unsafe disk.pointee.place.file == file else {
-            return packets
-        }
-        // Half a batch is in the socket. There is no other copy of it.
-        isBroken = true
-        unsafe disk.pointee.end()
-        return packets
+        guard let disk = unsafe disk, unsafe disk.pointee.isSending, unsafe disk.pointee.place.file == file,
+            unsafe !disk.pointee.isLetGo
+        else { return packets }
+        // Half a batch may be in the socket. The descriptor stays until the other half is there, too.
+        unsafe disk.pointee.isLetGo = true
+        return unsafe packets + UInt64(disk.pointee.batch.packets)
     }
 
     /// Goes over everything that is in flight and owed from disk.
@@ -112,6 +121,8 @@ extension Destination {
         for place in pieces.first..<pieces.end where unsafe pieces.notes[place].disk.isSomewhere {
             unsafe body(pieces.notes[place].disk)
         }
-        if let disk = unsafe disk, unsafe disk.pointee.isSending { body(unsafe disk.pointee.place) }
+        if let disk = unsafe disk, unsafe disk.pointee.isSending, unsafe !disk.pointee.isLetGo {
+            body(unsafe disk.pointee.place)
+        }
     }
 }

@@ -47,7 +47,7 @@ extension Destination {
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
-            if prefersDisk(index.pool.lastArrival(reference)) { return }
+            if prefersDisk(reference, index) { return }
             let batch = unsafe index.pool.batch(reference)
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
             returnToOwnSection(stream)

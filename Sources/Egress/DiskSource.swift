@@ -1,4 +1,5 @@
 internal import Machine
+internal import SegmentPool
 internal import Sending
 internal import SpillCache
 
@@ -31,6 +32,8 @@ struct DiskSource {
     private(set) var batch = DiskBatch(
         offset: 0, arrival: 0, number: 0, bytes: 0, packets: 0, worker: 0, lane: 0)
     var transfer = FileTransfer(descriptor: -1, start: 0, end: 0, ticket: 0)
+    /// Its file is going: it is sent to its end, and cannot be sent again.
+    var isLetGo = false
     /// The part of the file that is being sent, the one before it, and the one that was sent last.
     private var current: FileWindow?
     private var ahead: FileWindow?
@@ -55,7 +58,7 @@ struct DiskSource {
     /// A destination that was added takes it over: nothing is in hand, and results that helpers still owe are not waited for.
     mutating func restart(newestFirst: Bool) {
         self.newestFirst = newestFirst
-        (floor, nextAt, failedFile, place) = (0, 0, .max, .none)
+        (floor, nextAt, failedFile, place, isLetGo) = (0, 0, .max, .none, false)
         transfer = FileTransfer(descriptor: -1, start: 0, end: 0, ticket: 0)
         (current, ahead, behind) = (nil, nil, nil)
     }
@@ -82,12 +85,14 @@ struct DiskSource {
         return !newestFirst || catalogue.batch(next).arrival >= floor ? next : nil
     }
 
-    /// Whether something on disk goes before a batch in memory that arrived then.
-    @_noLocks func goesBefore(_ arrival: UInt64) -> Bool {
+    /// Whether something on disk goes before a batch in memory that arrived then. While packets are diverted, they go last.
+    @_noLocks func goesBefore(_ arrival: UInt64, isDiverted: Bool, divertsLast: Bool) -> Bool {
         // What is on its way to disk is older than what is left in memory.
         if !newestFirst { return catalogue.unsentBatches(claimant) > 0 || catalogue.isGrowing }
         guard isEager, let next = next() else { return false }
-        return catalogue.batch(next).arrival > arrival
+        let batch = catalogue.batch(next)
+        if divertsLast, isDiverted != (batch.lane >= ShareBoard.divertedLane) { return isDiverted }
+        return batch.arrival > arrival
     }
 
     /// The file that could not be read, told once.
@@ -119,7 +124,7 @@ struct DiskSource {
     /// The batch in hand is sent, or given back.
     @_noLocks mutating func end() {
         transfer.finish(tools: tools)
-        place = .none
+        (place, isLetGo) = (.none, false)
     }
 
     /// Whether helpers still read this descriptor for it, or a batch of it is in hand.

@@ -27,16 +27,26 @@ extension Egress {
     mutating func tendCache(now: UInt64) {
         guard let cache, let line = unsafe spill else { return }
         beginNotes(cache)
-        recallMaps(cache)
+        // Going over all files is for now and then: there may be thousands.
+        let isDue = now >= care.nextLook
+        if isDue { care.nextLook = now &+ 10_000_000 }
+        recallMaps(cache, looksAhead: isDue)
         for place in care.connections {
             if let disk = unsafe connections[place].disk, let file = unsafe disk.pointee.takeFailure() {
-                setup.log("--spill: \(cache.catalogue[file: file].name): it cannot be read")
-                giveUp(file, cache)
+                giveUp(file, cache, "it cannot be read")
             }
         }
-        for place in 0..<UInt32(cache.catalogue.used) {
-            loseBad(in: place, cache)
-            unsafe tendFile(place, cache, line)
+        if cache.catalogue.takeHasBad() {
+            for place in 0..<UInt32(cache.catalogue.used) {
+                if let failure = cache.catalogue.takeFailure(place) {
+                    giveUp(place, cache, "\(SystemError("read", code: failure))")
+                }
+                loseBad(in: place, cache)
+            }
+        }
+        if isDue {
+            for place in 0..<UInt32(cache.catalogue.used) { unsafe tendFile(place, cache, line) }
+            giveBack(cache)
         }
         unsafe makeRoomOnDisk(cache, line)
         unsafe line.pointee.permitFiles()
@@ -223,7 +233,7 @@ extension Egress {
         while unsafe !line.pointee.hasEnded, Clock.monotonic() &- start < drainTimeout {
             if takeSpilled(now: Clock.monotonic()) == 0 { Clock.sleep(nanoseconds: 200_000) }
         }
-        care.nextNote = 0
+        (care.nextNote, care.nextLook) = (0, 0)
         tendCache(now: Clock.monotonic())
         cache.keeper.stop()
         while !cache.keeper.hasEnded, Clock.monotonic() &- start < 2 * drainTimeout {
@@ -237,9 +247,11 @@ extension Egress {
     private mutating func loseRemovedFiles(_ cache: CacheSide) {
         for place in 0..<UInt32(cache.catalogue.used) where cache.catalogue.isOwed(place) {
             let name = cache.catalogue[file: place].name
-            if cache.setup.directory.contains(name.sealed) || cache.setup.directory.contains(name.open) { continue }
+            guard cache.setup.directory.hasLost(name) else { continue }
             setup.log("--spill: \(name): somebody has removed it")
             loseClaims(place, cache, reason: .droppedCacheDamage)
+            // The next life would count it once more.
+            try? cache.setup.directory.remove(OwedFile.name(of: name))
         }
     }
 }

@@ -79,19 +79,23 @@ extension Egress {
     // ---- maps ----------------------------------------------------------------------------------------------------
 
     /// Asks for what destinations wait for, and takes what has come.
-    mutating func recallMaps(_ cache: CacheSide) {
+    ///
+    /// - Parameter looksAhead: whether it is looked for what will be waited for next.
+    mutating func recallMaps(_ cache: CacheSide, looksAhead: Bool) {
         for claimant in care.names.indices {
-            let isNewestFirst = unsafe connections[care.connections[claimant]].newestFirst
-            let next =
-                cache.catalogue.wanted(claimant)
-                ?? cache.catalogue.following(claimant, newestFirst: isNewestFirst)
+            var next = cache.catalogue.wanted(claimant)
+            if next == nil, looksAhead {
+                let isNewestFirst = unsafe connections[care.connections[claimant]].newestFirst
+                next = cache.catalogue.following(claimant, newestFirst: isNewestFirst)
+                if let next { care.ahead[claimant] = next }
+            }
             guard let place = next, care.recalled.insert(place).inserted else { continue }
             let file = cache.catalogue[file: place]
             let expected = CacheRecall.Expected(
-                run: file.run, batches: file.batches, packets: file.packets, ranges: care.ranges[place] ?? [])
+                run: file.run, batches: file.batches, packets: file.packets,
+                ranges: file.runPlace == 0 ? nil : care.ranges[place] ?? [])
             cache.recall.post(
-                CacheRecall.Request(
-                    place: place, name: file.name, end: file.end, expected: file.runPlace == 0 ? nil : expected))
+                CacheRecall.Request(place: place, name: file.name, end: file.end, expected: expected))
         }
         for answer in cache.recall.take() { install(answer, cache) }
     }
@@ -106,43 +110,69 @@ extension Egress {
         if case .vacant = file.state { return letGo() }
         guard file.name == answer.request.name, file.map < 0 else { return letGo() }
         if let problem = answer.problem {
-            setup.log("--spill: \(problem)")
-            return giveUp(place, cache)
+            return giveUp(place, cache, "\(problem)")
         }
-        if answer.request.expected != nil {
-            reconcile(place, answer.batches, cache)
-            file = catalogue[file: place]
-            if let description = answer.description { describe(&file, description) }
-            catalogue[file: place] = file
-        } else if answer.batches.count != Int(file.batches) {
-            // More was written meanwhile.
-            return letGo()
-        }
-        if let other = catalogue.leastUseful(spare: 1), isUnused(catalogue[file: other].descriptor) {
-            let descriptor = catalogue.unload(other)
-            if descriptor >= 0 { close(descriptor) }
-        }
+        // More was written meanwhile.
+        guard file.end == answer.request.end else { return letGo() }
+        reconcile(place, answer, cache)
+        file = catalogue[file: place]
+        if file.runPlace != 0, let description = answer.description { describe(&file, description) }
+        catalogue[file: place] = file
+        giveBackMap(cache)
         cache.tools.adopt(answer.descriptor)
+        let former = file.descriptor
         guard catalogue.install(answer.batches, at: place, descriptor: answer.descriptor) else { return letGo() }
+        // Nobody is sent from a file without a map.
+        if former >= 0 { close(former) }
         for claimant in care.names.indices { settleHad(claimant, in: place, cache) }
     }
 
-    /// A file of an earlier life was checked: if not all of it is good, what is good is owed, and the rest is lost.
-    private func reconcile(_ place: UInt32, _ batches: [DiskBatch], _ cache: CacheSide) {
+    /// A closed file that nobody is being sent from gives back its map and its descriptor, where few maps are free.
+    private func giveBackMap(_ cache: CacheSide) {
+        guard let place = cache.catalogue.leastUseful(spare: 1, except: Set(care.ahead.values)),
+            isUnused(cache.catalogue[file: place].descriptor)
+        else { return }
+        let descriptor = cache.catalogue.unload(place)
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Closed files that nobody is being sent from keep no descriptor: there may be thousands of them.
+    func giveBack(_ cache: CacheSide) {
+        giveBackMap(cache)
+        for place in 0..<UInt32(cache.catalogue.used) {
+            var file = cache.catalogue[file: place]
+            guard case .closed = file.state, file.map < 0, file.descriptor >= 0, isUnused(file.descriptor) else {
+                continue
+            }
+            close(file.descriptor)
+            file.descriptor = -1
+            cache.catalogue[file: place] = file
+        }
+    }
+
+    /// The batches of a file are known: if not all of them are good, what is good is owed as before, and the rest is lost.
+    private func reconcile(_ place: UInt32, _ answer: CacheRecall.Answer, _ cache: CacheSide) {
         let catalogue = cache.catalogue
         var file = catalogue[file: place]
-        let good = Array(batches.prefix(Catalogue.batchesPerFile))
+        let good = Array(answer.batches.prefix(Catalogue.batchesPerFile))
         guard good.count != Int(file.batches) else { return }
-        setup.log("--spill: \(file.name.sealed): \(good.count) of \(file.batches) batches are good")
-        let packets = good.reduce(0) { $0 + UInt64($1.packets) }
-        (file.batches, file.packets) = (UInt32(good.count), packets)
-        // Ordinals have moved: which ones were delivered is not known any more.
+        setup.log("--spill: \(file.name): \(good.count) of \(file.batches) batches are good")
+        (file.batches, file.packets) = (UInt32(good.count), good.reduce(0) { $0 + UInt64($1.packets) })
+        (file.isDamaged, file.isDirty) = (true, true)
+        // Without its head nothing in a file can be understood; that is no reason to throw it away.
+        if good.isEmpty, answer.request.expected.isEarlier { cache.keeper.setAside(file.name) }
         for (claimant, connection) in care.connections.enumerated() {
-            let before = catalogue.release(claimant, place)
-            guard before > 0 else { continue }
+            let destination = unsafe connections + connection
+            let unsent = catalogue.unsentBits(claimant, place)
+            // What is in flight can still arrive, but not be sent again: places have moved.
+            let owed = catalogue.release(claimant, place)
+            let inFlight = unsafe destination.pointee.letGo(ofFile: place)
             catalogue[file: place] = file
-            catalogue.oweMany(claimant, place, bits: [], known: 0, packets: packets)
-            let counters = unsafe connections[connection].counters
+            guard let unsent, owed > inFlight else { continue }
+            let before = owed - inFlight
+            let (bits, packets) = Self.moved(unsent, good, answer.ordinals)
+            catalogue.oweMany(claimant, place, bits: bits, known: UInt32(good.count), packets: packets)
+            let counters = unsafe destination.pointee.counters
             if packets > before {
                 counters.add(.carriedIn, packets - before)
             } else {
@@ -150,6 +180,19 @@ extension Egress {
             }
         }
         catalogue[file: place] = file
+    }
+
+    /// Which of the good batches are unsent, and their packets. Where nobody can tell which ones were delivered, all are.
+    private static func moved(
+        _ unsent: [UInt64], _ good: [DiskBatch], _ ordinals: [UInt32]?
+    ) -> (bits: [UInt64], packets: UInt64) {
+        var (bits, packets) = ([UInt64](repeating: 0, count: (good.count + 63) / 64), UInt64(0))
+        for (place, batch) in good.enumerated() {
+            if let before = ordinals?[place], unsent[Int(before >> 6)] >> UInt64(before & 63) & 1 == 0 { continue }
+            bits[place >> 6] |= 1 << UInt64(place & 63)
+            packets += UInt64(batch.packets)
+        }
+        return (bits, packets)
     }
 
     /// Batches that were found to be bad when it was their turn are owed to nobody any more.
@@ -190,9 +233,13 @@ extension Egress {
 
     /// A file cannot be read: what was owed of it is lost, in this run at least. The file is left alone, with what is written
     /// down of it.
-    mutating func giveUp(_ place: UInt32, _ cache: CacheSide) {
+    mutating func giveUp(_ place: UInt32, _ cache: CacheSide, _ reason: String) {
+        setup.log("--spill: \(cache.catalogue[file: place].name): \(reason)")
         loseClaims(place, cache, reason: .droppedCacheDamage)
         cache.catalogue[file: place].isGivenUp = true
+        // Where it is gone, the next life would count it once more.
+        let name = cache.catalogue[file: place].name
+        if cache.setup.directory.hasLost(name) { cache.keeper.remove(file: OwedFile.name(of: name)) }
         if let line = unsafe spill { unsafe line.pointee.closeFile(place) }
         leaveAlone(place, cache)
     }

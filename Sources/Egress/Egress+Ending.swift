@@ -254,6 +254,7 @@ extension Destination {
         where unsafe pieces.notes[place].isBatch && !pieces.notes[place].disk.isSomewhere {
             packets += UInt64(unsafe pieces.notes[place].packets)
         }
+        if let disk = unsafe disk, unsafe disk.pointee.isLetGo { packets += UInt64(unsafe disk.pointee.batch.packets) }
         return packets
     }
 

@@ -44,7 +44,7 @@ public final class FileServer: Sendable {
             throw .accessLog(error)
         }
         do throws(SystemError) {
-            Self.raiseDescriptorLimit()
+            DescriptorLimit.raise()
             shared = try ServeShared(options, directory: directory, listeners: listeners, log: log)
             for number in 0..<(options.loops ?? (options.cpus ?? .available()).members.count) { try startLoop(number) }
         } catch {
@@ -65,14 +65,6 @@ public final class FileServer: Sendable {
     private struct LoopBox: @unchecked Sendable {
         let loop: ServeLoop
         init(_ loop: ServeLoop) { self.loop = loop }
-    }
-
-    /// A descriptor per connection, and one for each file that is sent: the process's own limit is raised as far as it goes.
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard unsafe getrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = unsafe setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
     }
 
     // ---- the end -------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ final class RelayRun: Sendable {
     let results = Mutex<(problems: [RelayError], outcomes: [DestinationOutcome])>(([], []))
 
     init(_ options: RelayOptions, console: RelayConsole) throws(RelayError) {
+        DescriptorLimit.raise()
         (self.options, self.console) = (options, console)
         try FileReader.check(options)
         session = try SessionIdentity(options)

@@ -32,7 +32,7 @@ internal import Pcapng
     mutating func work() {
         while var job = jobs.pop() {
             jobs.release()
-            for place in 0..<job.count where !isGood(job, place) { job.bad |= 1 << UInt64(place) }
+            for place in 0..<job.count where !isGood(&job, place) { job.bad |= 1 << UInt64(place) }
             // There is room for as many answers as there can be questions.
             while !results.push(job) { Clock.sleep(nanoseconds: 100_000) }
             results.publish()
@@ -40,9 +40,9 @@ internal import Pcapng
         }
     }
 
-    private mutating func isGood(_ job: CheckJob, _ place: UInt32) -> Bool {
+    private mutating func isGood(_ job: inout CheckJob, _ place: UInt32) -> Bool {
         let expected = unsafe UnsafePointer<DiskBatch>(bitPattern: job.batches)![Int(place)]
-        guard Int(expected.bytes) <= BatchCheck.byteLimit, read(expected, from: job.descriptor),
+        guard Int(expected.bytes) <= BatchCheck.byteLimit, read(expected, for: &job),
             let check = unsafe BatchCheck(memory.baseAddress!, byteCount: Int(expected.bytes)),
             check.trailer.run == job.run, DiskBatch(check.trailer, at: expected.offset).isSame(as: expected)
         else { return false }
@@ -52,7 +52,7 @@ internal import Pcapng
         return section.matches(check.trailer.interfaceCRC, greatest: check.greatestInterface)
     }
 
-    private mutating func read(_ batch: DiskBatch, from descriptor: Int32) -> Bool {
+    private mutating func read(_ batch: DiskBatch, for job: inout CheckJob) -> Bool {
         let count = Int(batch.bytes)
         if unsafe count > memory.count {
             unsafe memory.deallocate()
@@ -61,8 +61,9 @@ internal import Pcapng
         var filled = 0
         while filled < count {
             let got = unsafe pread(
-                descriptor, memory.baseAddress! + filled, count - filled, off_t(batch.offset) + off_t(filled))
+                job.descriptor, memory.baseAddress! + filled, count - filled, off_t(batch.offset) + off_t(filled))
             if got < 0, errno == EINTR { continue }
+            if got < 0 { job.failure = errno }
             guard got > 0 else { return false }
             filled += got
         }

@@ -9,10 +9,12 @@ public final class CacheKeeper: Sendable {
     enum Work: Sendable {
         case seal(Sealing)
         case remove(CacheFileName)
+        case setAside(CacheFileName)
         case write(name: String, bytes: [UInt8])
         case writeIfMissing(name: String, bytes: [UInt8])
         case removeFile(String)
         case sync([OpenDescriptor])
+        case lock
         case stop
     }
 
@@ -59,6 +61,9 @@ public final class CacheKeeper: Sendable {
         removals.add(1, ordering: .relaxed)
         post(.remove(name))
     }
+
+    /// Gives a sealed file in which nothing is good a second name in `damaged`.
+    public func setAside(_ name: CacheFileName) { post(.setAside(name)) }
 
     /// Whether every file that was to be removed is.
     public var hasRemovedAll: Bool { removals.load(ordering: .acquiring) == 0 }
@@ -109,6 +114,7 @@ public final class CacheKeeper: Sendable {
                 attempt(one, &undone)
             }
             for one in undone.takeDue(now: Clock.monotonic()) { attempt(one, &undone) }
+            attempt(.lock, &undone)
         }
     }
 
@@ -145,16 +151,20 @@ public final class CacheKeeper: Sendable {
             // What cannot be sealed is an unsealed file, which the next start reads whole. One that was removed needs none.
             if !sealing.file.writer.isRemoved { try sealing.file.writer.seal(durably: isDurable) }
         case .remove(let name):
+            // The note goes first: one without a file says that somebody has taken the file away.
+            try directory.remove(OwedFile.name(of: name))
             try directory.remove(name.sealed)
             try directory.remove(name.open)
-            try directory.remove(OwedFile.name(of: name))
             removals.subtract(1, ordering: .releasing)
             CrashPoint.cacheRemoved.pass()
+        case .setAside(let name): try directory.setAside(name.sealed)
         case .write(let name, let bytes): try directory.replace(name, with: bytes, durably: false)
         case .writeIfMissing(let name, let bytes):
             if !directory.contains(name) { try directory.replace(name, with: bytes, durably: isDurable) }
         case .removeFile(let name): try directory.remove(name)
         case .sync(let files): try carryOutSync(of: files)
+        case .lock:
+            if try directory.renewLock() { say("somebody has removed the lock of \(directory.path); it is made anew") }
         case .stop: break
         }
     }

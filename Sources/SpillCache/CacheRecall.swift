@@ -4,8 +4,8 @@ public import Pcapng
 internal import Synchronization
 
 /// The thread that reads what must be known of the batches of a file before they are sent: it walks backwards, from trailer
-/// to trailer. The batches themselves it checks shortly before they are sent (`CheckQueue`). Where the trailers of an earlier
-/// life are not what the footer says, it reads all of the file at once, and what is good of it remains.
+/// to trailer. The batches themselves it checks shortly before they are sent (`CheckQueue`). Where the trailers are not what
+/// they must be, it reads all of the file at once, and what is good of it remains.
 public final class CacheRecall: Sendable {
     /// A file to be read.
     public struct Request: Sendable {
@@ -15,26 +15,28 @@ public final class CacheRecall: Sendable {
         public var name: CacheFileName
         /// Where its last batch ends.
         public var end: UInt64
-        /// What its footer says, if it is of an earlier life; nil for one of this life.
-        public var expected: Expected?
+        /// What must be found in it.
+        public var expected: Expected
 
         /// A request.
-        public init(place: UInt32, name: CacheFileName, end: UInt64, expected: Expected?) {
+        public init(place: UInt32, name: CacheFileName, end: UInt64, expected: Expected) {
             (self.place, self.name, self.end, self.expected) = (place, name, end, expected)
         }
     }
 
-    /// What must be found in a file of an earlier life.
+    /// What must be found in a file.
     public struct Expected: Sendable {
         /// The run that wrote it.
         public var run: RunIdentity
         /// Its batches and packets.
         public var batches: UInt32, packets: UInt64
-        /// Which batches these are.
-        public var ranges: [BatchRange]
+        /// Which batches these are, as the footer says; nil for a file of this life.
+        public var ranges: [BatchRange]?
+        /// Whether an earlier life has written it.
+        public var isEarlier: Bool { ranges != nil }
 
-        /// What a footer says.
-        public init(run: RunIdentity, batches: UInt32, packets: UInt64, ranges: [BatchRange]) {
+        /// What a footer says, or, without ranges, what was written in this life.
+        public init(run: RunIdentity, batches: UInt32, packets: UInt64, ranges: [BatchRange]?) {
             (self.run, self.batches, self.packets, self.ranges) = (run, batches, packets, ranges)
         }
     }
@@ -47,6 +49,9 @@ public final class CacheRecall: Sendable {
         public var descriptor: Int32
         /// The good batches, in the order of the file.
         public var batches: [DiskBatch] = []
+        /// Which of all batches of the file these are, by their places before some of them were damaged; nil if that cannot
+        /// be told.
+        public var ordinals: [UInt32]?
         /// The run's interfaces and lanes, where the file is of an earlier life.
         public var description: RunDescription?
         /// Why it cannot be read, nil if it can.
@@ -142,23 +147,38 @@ public final class CacheRecall: Sendable {
 
     /// Finds the batches of a file that is open.
     private func find(_ answer: inout Answer, _ name: String) throws(SystemError) {
-        let path = "\(directory.path)/\(name)"
-        guard let expected = answer.request.expected else {
-            answer.batches = try CacheWalk.run(answer.descriptor, to: answer.request.end, path).batches
-            return
-        }
-        if let walk = try? CacheWalk.run(answer.descriptor, to: answer.request.end, path),
-            CacheWalk.agrees(walk.batches, expected),
-            let description = CacheWalk.description(answer.descriptor, walk.checked), description.run == expected.run
+        let (path, expected, end) = ("\(directory.path)/\(name)", answer.request.expected, answer.request.end)
+        // What stands before the first batch is only needed where an earlier life has written it.
+        let limit = expected.isEarlier ? nil : Int(expected.batches)
+        if let walk = try? CacheWalk.run(answer.descriptor, to: end, batches: limit, path),
+            CacheWalk.agrees(walk.batches, expected)
         {
-            (answer.batches, answer.description) = (walk.batches, description)
-            return
+            answer.batches = walk.batches
+            guard expected.isEarlier else { return }
+            answer.description = CacheWalk.description(answer.descriptor, walk.checked)
+            if answer.description?.run == expected.run { return }
         }
-        // The name of a file of an earlier life does not change any more.
-        let report = try CacheScan.run(name, in: directory, limit: answer.request.end) {
-            batch, _ throws(SystemError) in
-            answer.batches.append(DiskBatch(batch.check.trailer, at: batch.offset))
+        (answer.batches, answer.description) = ([], nil)
+        var report = CacheScanReport()
+        // A file of this life may be sealed, and so get its other name, at any moment.
+        for candidate in [name, answer.request.name.sealed] {
+            do throws(SystemError) {
+                report = try CacheScan.run(candidate, in: directory, limit: end) { batch, _ throws(SystemError) in
+                    answer.batches.append(DiskBatch(batch.check.trailer, at: batch.offset))
+                }
+                break
+            } catch {
+                guard error.code == ENOENT, candidate != answer.request.name.sealed else { throw error }
+            }
         }
         answer.description = report.section
+        answer.ordinals = Self.ordinals(answer.batches, of: Int(expected.batches), report)
+    }
+
+    /// Which places the good batches of a file had, where all that are missing were at one place, or at the end.
+    private static func ordinals(_ good: [DiskBatch], of all: Int, _ report: CacheScanReport) -> [UInt32]? {
+        guard good.count <= all, report.damagedPlaces + (report.tornBytes > 0 ? 1 : 0) <= 1 else { return nil }
+        let (missing, place) = (UInt32(all - good.count), report.damage.first?.offset ?? .max)
+        return good.enumerated().map { UInt32($0) + ($1.offset < place ? 0 : missing) }
     }
 }

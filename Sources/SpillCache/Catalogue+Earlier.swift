@@ -102,11 +102,15 @@ extension Catalogue {
 
     /// A closed file that has a map and that nobody is being sent from, as long as there are no more than `spare` free maps;
     /// its map and descriptor can be taken from it (`unload`).
-    public func leastUseful(spare: Int) -> UInt32? {
+    ///
+    /// - Parameter except: files that will be needed soon.
+    public func leastUseful(spare: Int, except: Set<UInt32>) -> UInt32? {
         let free = (0..<mapCount).count { unsafe maps[$0].file == .max }
         guard free <= spare else { return nil }
         return (0..<mapCount).lazy.map { unsafe maps[$0].file }.first { file in
-            guard file != .max, case .closed = unsafe files[Int(file)].state else { return false }
+            guard file != .max, !except.contains(file), case .closed = unsafe files[Int(file)].state else {
+                return false
+            }
             return (0..<claimantCount).allSatisfy { unsafe claimants[$0].file != file }
         }
     }

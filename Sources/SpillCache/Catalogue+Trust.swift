@@ -62,15 +62,34 @@ extension Catalogue {
             var place: UInt32 = 0
             while place < job.count {
                 let isBad = job.bad >> UInt64(place) & 1 == 1
-                unsafe known[Int(job.first + place)] = isBad ? .bad : .good
+                unsafe known[Int(job.first + place)] = job.failure != 0 ? .unknown : isBad ? .bad : .good
                 place += 1
             }
-            if job.bad != 0 { unsafe files[Int(job.file)].hasBad = true }
+            if job.bad != 0 { unsafe totals.pointee.hasBad = true }
+            if job.failure != 0 {
+                unsafe files[Int(job.file)].failure = job.failure
+            } else if job.bad != 0 {
+                unsafe files[Int(job.file)].hasBad = true
+            }
         }
         return taken
     }
 
     // ---- control plane -------------------------------------------------------------------------------------------
+
+    /// Whether bad batches were found in any file, or it could not be read, since the last time.
+    public func takeHasBad() -> Bool {
+        defer { unsafe totals.pointee.hasBad = false }
+        return unsafe totals.pointee.hasBad
+    }
+
+    /// Why a file could not be read when it was to be checked, since the last time (errno); nil if it could.
+    public func takeFailure(_ place: UInt32) -> Int32? {
+        let failure = unsafe files[Int(place)].failure
+        guard failure != 0 else { return nil }
+        unsafe files[Int(place)].failure = 0
+        return failure
+    }
 
     /// The batches of a file that were found to be bad since the last time.
     public func takeBad(in place: UInt32) -> [DiskPlace] {

@@ -123,6 +123,7 @@ struct CatalogueTotals: BitwiseCopyable {
     var files = 0
     var bytes: UInt64 = 0
     var isGrowing = false
+    var hasBad = false
 }
 
 /// What a destination is owed in one file.

@@ -18,9 +18,9 @@ public struct CatalogueFile: BitwiseCopyable, Sendable {
     public var state = State.vacant
     /// Some batch of it is bad, and that was said.
     public var isDamaged = false
-    /// Checks that are under way, and whether some have found bad batches that are still owed.
+    /// Checks that are under way, and whether some have found bad batches that are still owed, or could not read (errno).
     var checks: UInt32 = 0
-    var hasBad = false
+    var hasBad = false, failure: Int32 = 0
     /// The run that wrote it, which is the run of its batches.
     public var run = RunIdentity(low: 0, high: 0)
     /// N and START of its name.

@@ -16,6 +16,8 @@ struct CheckJob: BitwiseCopyable, Sendable {
     var batches: UInt
     /// Which of them are not good, a bit each; the answer.
     var bad: UInt64 = 0
+    /// Why the file could not be read (errno), 0 if it could; nothing is known then. The same.
+    var failure: Int32 = 0
 
     @_noLocks init(_ file: CatalogueFile, at place: UInt32, first: UInt32, count: UInt32, batches: UInt) {
         self.file = place

@@ -30,6 +30,30 @@ extension DirectoryHandle {
         return true
     }
 
+    /// Makes the file of the lock anew if somebody has removed it. The directory itself is locked all the while.
+    ///
+    /// - Returns: whether it had to be.
+    func renewLock() throws(SystemError) -> Bool {
+        guard !isRemoved, let lock = held.withLock({ $0 }) else { return false }
+        var (mine, there) = (stat(), stat())
+        guard unsafe fstat(lock.descriptor, &mine) == 0 else { return false }
+        if unsafe fstatat(descriptor, lock.name, &there, AT_SYMLINK_NOFOLLOW) == 0, there.st_ino == mine.st_ino {
+            return false
+        }
+        let file = try DirectoryLock.take(lock.name, in: self, owner: lock.owner)
+        try Self.replace(lock.descriptor, by: file.descriptor, path)
+        return true
+    }
+
+    /// Whether a cache file is certainly not there, sealed or not.
+    public func hasLost(_ file: CacheFileName) -> Bool {
+        // It may be sealed, and so get its other name, at any moment.
+        [file.sealed, file.open, file.sealed].allSatisfy { name in
+            var status = stat()
+            return unsafe fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT
+        }
+    }
+
     private static func replace(_ old: Int32, by new: Int32, _ path: String) throws(SystemError) {
         let status = spillway_replace_descriptor(old, new)
         if status != 0 { throw SystemError("dup3", path, code: -status) }

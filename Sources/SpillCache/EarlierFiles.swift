@@ -48,7 +48,18 @@ public struct EarlierFiles {
                 log("--spill: \(error); the file is left alone")
             }
         }
-        for text in notes where !bases.contains(text.dropLast(5) + ".pcapng") { try? directory.remove(text) }
+        for text in notes where !bases.contains(text.dropLast(5) + ".pcapng") { forget(text) }
+    }
+
+    /// A note whose file somebody has removed: what was owed of it is lost.
+    private mutating func forget(_ text: String) {
+        if let bytes = try? directory.content(text, limit: 16 << 20), let note = try? OwedFile(bytes) {
+            for one in note.destinations where one.packets > 0 {
+                log("--spill: \(text.dropLast(5)).pcapng: it is gone, with \(one.packets) packets owed to \(one.name)")
+                lost[one.name, default: 0] += one.packets
+            }
+        }
+        try? directory.remove(text)
     }
 
     private mutating func open(_ name: CacheFileName) throws(SystemError) -> EarlierFile? {

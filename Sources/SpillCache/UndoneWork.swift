@@ -20,7 +20,7 @@ struct UndoneWork {
             switch work {
             case .seal, .remove, .removeFile: files.append(work)
             case .write(let name, let bytes), .writeIfMissing(let name, let bytes): contents[name] = bytes
-            case .sync, .stop: break
+            case .setAside, .sync, .lock, .stop: break
             }
         }
         let text = "\(error.call): \(error.code)"
@@ -30,11 +30,13 @@ struct UndoneWork {
 
     /// Work is done, and so is what it makes superfluous.
     mutating func isDone(_ work: CacheKeeper.Work) {
+        // Nothing was asked of the disk.
+        if case .lock = work { return }
         said = nil
         switch work {
         case .write(let name, _), .writeIfMissing(let name, _), .removeFile(let name): contents[name] = nil
         case .remove(let name): contents[OwedFile.name(of: name)] = nil
-        case .seal, .sync, .stop: break
+        case .seal, .setAside, .sync, .lock, .stop: break
         }
     }
 

@@ -97,6 +97,22 @@ struct SpillDamageTests {
         }
     }
 
+    @Test("A file that somebody has removed between two runs: what was owed of it is lost, said and counted, once")
+    func removedBetween() throws {
+        try withCache { folder, file in
+            #expect(unsafe unlink(file) == 0)
+            for isFirst in [true, false] {
+                let numbers = try deliver(folder) { report, result in
+                    let it = try report.destination("a")
+                    #expect(it.losses == (isFirst ? ["cache_damage": 20_000] : [:]))
+                    #expect(try it.count("carried_in") == (isFirst ? 20_000 : 0))
+                    #expect(result.command.errorText.contains("it is gone, with 20000 packets owed to a") == isFirst)
+                }
+                #expect(numbers == Array(20_000..<20_010))
+            }
+        }
+    }
+
     @Test("A start that fails, or that nobody waits on disk in, leaves a cache as it is")
     func failedStart() throws {
         try withCache { folder, _ in

@@ -16,14 +16,15 @@ final class SpillRig {
 
     init(
         _ space: NetworkNamespace, cache: String, fileSize: String = "8M", memoryAge: String = "1h",
-        _ more: [String] = []
+        slowly order: String = "newest-first", _ more: [String] = []
     ) throws {
         self.space = space
         quick = try space.reader()
         slow = try space.reader(.stalled, receiveBuffer: 16_384)
         running = try space.relay(
             [
-                "-i", "right", "--to", "\(quick.address),name=quick", "--to", "\(slow.address),name=slow",
+                "-i", "right", "--to", "\(quick.address),name=quick", "--to",
+                "\(slow.address),name=slow,order=\(order)",
                 "--spill", cache, "--spill-file-size", fileSize, "--segment-size", "512K", "--memory", "40M",
                 "--memory-age", memoryAge, "--admit", "1", "--metrics", "127.0.0.1:0",
             ] + (more.contains("--drain-timeout") ? [] : ["--drain-timeout", "20s"]) + more)

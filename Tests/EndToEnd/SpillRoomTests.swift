@@ -34,6 +34,33 @@ struct SpillRoomTests {
         }
     }
 
+    @Test("A file goes while a batch of it is half sent: that batch is sent to its end, and the connection stays")
+    func expiresUnderReader() throws {
+        try withTemporaryDirectory { folder in
+            try withNetworkNamespace { space in
+                let cache = "\(folder)/cache"
+                let rig = try SpillRig(
+                    space, cache: cache, fileSize: "1M", memoryAge: "100ms", slowly: "oldest-first",
+                    ["--spill-size", "24M"])
+                try rig.fill(6 << 20) { cacheBytes(cache) }
+                // It is sent from disk now, and stops in the middle of that.
+                for round in 1...3 {
+                    let before = rig.slow.byteCount
+                    rig.slow.set(.reading)
+                    try waitUntil("the slow reader to read") { rig.slow.byteCount > before + 300_000 }
+                    rig.slow.set(.stalled)
+                    try waitUntil("files to go") {
+                        try rig.send(200)
+                        return try rig.figure("expired_packets_total", of: "slow") >= round * 4000
+                    }
+                }
+                let lost = try rig.finish()
+                #expect(lost.isEmpty && rig.expired > 0)
+                #expect(rig.slow.streams.count == 1)
+            }
+        }
+    }
+
     @Test("--keep: everything is on disk, delivered or not, and only so much of it")
     func keep() throws {
         try withTemporaryDirectory { folder in

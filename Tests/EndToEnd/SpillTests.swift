@@ -127,6 +127,27 @@ struct SpillTests {
         }
     }
 
+    @Test("The lock is removed under its owner: nobody else gets in, and it is made anew")
+    func lockRemoved() throws {
+        try withTemporaryDirectory { folder in
+            let (arguments, lock) = (["-r", "-", "--to", "null", "--spill", "\(folder)/cache"], "\(folder)/cache/lock")
+            let first = try RunningRelay(arguments + ["--name", "the-first"])
+            try waitUntil("the lock") { (try? readFile(lock).count) ?? 0 > 0 }
+            try #require(unsafe unlink(lock) == 0)
+            try relay(arguments).expect(exits: 73, naming: ["\(folder)/cache", "in use by"])
+            try first.waitFor("somebody has removed the lock")
+            try relay(arguments).expect(exits: 73, naming: ["in use by", "the-first"])
+            // The same where another file has taken its place.
+            try writeFile("\(lock).new", [])
+            try #require(unsafe rename("\(lock).new", lock) == 0)
+            try relay(arguments).expect(exits: 73, naming: ["in use by"])
+            try first.waitFor("somebody has removed the lock", times: 2)
+            first.child.closeInput()
+            _ = try first.finish()
+            try relay(arguments).expect(exits: 65)
+        }
+    }
+
     @Test("A second relay is refused by the name of the first")
     func twoOwners() throws {
         try withTemporaryDirectory { folder in

@@ -7,8 +7,14 @@ public enum DirectoryOwner {
     ///
     /// - Parameter name: the lock's file.
     public static func of(_ directory: DirectoryHandle, lock name: String = "lock") throws(SystemError) -> String? {
-        guard let text = try directory.content(name, limit: 1 << 20) else { return nil }
         var status = stat()
+        guard let text = try directory.content(name, limit: 1 << 20) else {
+            // Somebody may have removed the file under its owner, who has the directory locked as well.
+            guard unsafe fstat(directory.descriptor, &status) == 0,
+                isLocked(UInt64(status.st_dev), UInt64(status.st_ino))
+            else { return nil }
+            return "another process"
+        }
         guard unsafe fstatat(directory.descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0,
             isLocked(UInt64(status.st_dev), UInt64(status.st_ino))
         else { return nil }
