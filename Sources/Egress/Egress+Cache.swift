@@ -26,7 +26,7 @@ extension Egress {
     /// What is due.
     mutating func tendCache(now: UInt64) {
         guard let cache, let line = unsafe spill else { return }
-        letGoOfFormer(cache)
+        beginNotes(cache)
         // Going over all files is for now and then: there may be thousands.
         let isDue = now >= care.nextLook
         if isDue { care.nextLook = now &+ 10_000_000 }
@@ -183,45 +183,6 @@ extension Egress {
         return down
     }
 
-    // ---- what is written down ------------------------------------------------------------------------------------
-
-    /// Writes down what is owed of the files where that has changed.
-    private mutating func noteOwed(_ cache: CacheSide) {
-        var notes: [UInt32: OwedFile] = [:]
-        let catalogue = cache.catalogue
-        for place in 0..<UInt32(catalogue.used) {
-            var file = catalogue[file: place]
-            guard file.isDirty, !file.isGivenUp, file.state == .open || file.state == .closed else { continue }
-            file.isDirty = false
-            catalogue[file: place] = file
-            notes[place] = OwedFile(
-                batches: file.batches, packets: file.packets,
-                destinations: care.names.indices.compactMap { claimant in
-                    if care.names[claimant].isEmpty { return nil }
-                    // Who was there when a file was open is owed what comes into it after this.
-                    let bits = catalogue.unsentBits(claimant, place) ?? (file.state == .open ? [] : nil)
-                    return bits.map {
-                        OwedFile.Destination(
-                            name: care.names[claimant], packets: catalogue.owedPackets(claimant, in: place), bits: $0)
-                    }
-                })
-        }
-        guard !notes.isEmpty else { return }
-        for (claimant, place) in care.connections.enumerated() where !care.names[claimant].isEmpty {
-            let name = care.names[claimant]
-            unsafe connections[place].forEachOnDisk { target in
-                guard var note = notes[target.file],
-                    let mine = note.destinations.firstIndex(where: { $0.name == name })
-                else { return }
-                note.destinations[mine].add(target.ordinal)
-                notes[target.file] = note
-            }
-        }
-        for (place, note) in notes { cache.keeper.write(OwedFile.name(of: catalogue[file: place].name), note.bytes) }
-        // In a directory that was made anew it is missing.
-        cache.keeper.writeIfMissing(KnownDestinations.fileName, care.known.bytes)
-    }
-
     private mutating func syncOpenFiles(_ cache: CacheSide) {
         var files: [CacheKeeper.OpenDescriptor] = []
         for place in 0..<UInt32(cache.catalogue.used) {
@@ -232,13 +193,6 @@ extension Egress {
             if copy >= 0 { files.append(CacheKeeper.OpenDescriptor(copy, number: file.number)) }
         }
         if !files.isEmpty { cache.keeper.sync(files) }
-    }
-
-    /// A destination has greeted: from now on, in later lives too, it must.
-    mutating func noteGreeting(_ place: Int) {
-        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
-        guard care.greeted.insert(care.names[claimant]).inserted else { return }
-        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
     }
 
     // ---- the end -------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ extension Egress {
         } else if plan.takesBacklog {
             oweBacklog(place)
         }
+        if let cache { noteNames(cache) }
         setup.log("\(plan.name): added")
     }
 

@@ -26,6 +26,7 @@ extension Egress {
             }
             return
         }
+        care.hasNotes = true
         if let known = cache.setup.known {
             care.greeted = known.greeted.intersection(care.names)
             care.former = KnownDestinations(
@@ -44,19 +45,13 @@ extension Egress {
                 carryIn(file, place, claimant, cache)
             }
             if !cache.catalogue.isOwed(place) { care.unclaimed.insert(place) }
+            care.earlier[place] = file
         }
         for (claimant, name) in care.names.enumerated() {
             guard let lost = cache.setup.lost[name] else { continue }
             let counters = unsafe connections[care.connections[claimant]].counters
             counters.add(.carriedIn, lost)
             counters.add(.droppedCacheDamage, lost)
-        }
-        // Before anything is owed from disk: a file that nothing is written down about is owed to these.
-        do throws(SystemError) {
-            try cache.setup.directory.replace(
-                KnownDestinations.fileName, with: care.known.bytes, durably: cache.setup.sync != .none)
-        } catch {
-            setup.log("--spill: \(error)")
         }
     }
 
@@ -79,31 +74,6 @@ extension Egress {
         cache.catalogue.oweMany(claimant, place, bits: bits, known: known, packets: packets)
         let counters = unsafe connections[care.connections[claimant]].counters
         counters.add(.carriedIn, cache.catalogue.owedPackets(claimant, in: place))
-    }
-
-    /// The input has begun, so that this is no start that fails: who is no destination any more is owed nothing any more.
-    mutating func letGoOfFormer(_ cache: CacheSide) {
-        guard stream.interfaces.count > 0, !care.former.names.isEmpty || !care.unclaimed.isEmpty else { return }
-        for (name, packets) in owedToOthers(cache).sorted(by: { $0.key < $1.key }) where packets > 0 {
-            setup.log("--spill: \(name) is no destination any more: \(packets) packets that it was owed are let go")
-        }
-        (care.former, care.unclaimed) = (KnownDestinations(), [])
-        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
-    }
-
-    /// Packets that earlier lives owed to those who are no destinations of this one.
-    private func owedToOthers(_ cache: CacheSide) -> [String: UInt64] {
-        var owed: [String: UInt64] = [:]
-        for file in cache.setup.earlier {
-            guard let note = file.owed else {
-                for name in care.former.names { owed[name, default: 0] += file.summary.packets }
-                continue
-            }
-            for part in note.destinations where !care.names.contains(part.name) {
-                owed[part.name, default: 0] += note.packets(owedTo: part, of: file.summary.packets)
-            }
-        }
-        return owed
     }
 
     // ---- maps ----------------------------------------------------------------------------------------------------

@@ -10,12 +10,16 @@ extension Egress {
         guard let cache, let disk = unsafe connections[place].disk,
             let claimant = care.connections.firstIndex(of: place)
         else { return }
+        care.hasNotes = true
         unsafe disk.pointee.restart(newestFirst: plan.newestFirst)
         index.allowSpill(unsafe connections[place].slot)
         (care.names[claimant], care.had[claimant]) = (plan.name, BatchSet())
+        // What comes into a file is owed to those whom its note names.
+        for place in 0..<UInt32(cache.catalogue.used) where cache.catalogue[file: place].state == .open {
+            cache.catalogue[file: place].isDirty = true
+        }
         if cache.setup.known?.greeted.contains(plan.name) == true { care.greeted.insert(plan.name) }
         unsafe connections[place].hasGreeted = care.greeted.contains(plan.name)
-        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
     }
 
     /// A destination leaves for good: its claims are released, and its name means nothing any more.
@@ -27,7 +31,7 @@ extension Egress {
         unsafe connections[place].leaveDisk()
         (care.names[claimant], care.had[claimant]) = ("", BatchSet())
         care.staying = care.staying.filter { $0.key.claimant != claimant }
-        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
+        noteNames(cache)
     }
 
     /// Everything there is is owed to a destination that asked for it. What lies on disk comes from there, even if it is

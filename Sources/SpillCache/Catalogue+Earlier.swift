@@ -44,6 +44,7 @@ extension Catalogue {
     public func release(_ claimant: Int, _ place: UInt32) -> UInt64 {
         let claim = unsafe claim(claimant, place)
         let packets = unsafe claim.pointee.owedPackets
+        if unsafe claim.pointee.owed > 0 { unsafe files[Int(place)].isDirty = true }
         unsafe claimants[claimant].owedPackets -= packets
         unsafe claimants[claimant].unsent -= UInt64(claim.pointee.unsent)
         unsafe claimants[claimant].isStale = true

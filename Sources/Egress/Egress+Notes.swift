@@ -1,0 +1,113 @@
+internal import Machine
+internal import Pcapng
+internal import SpillCache
+
+/// What is written down beside the files of a cache: who is owed what, and who there is. Control plane.
+///
+/// A file that nothing is written down about is owed to every name there is; whoever is a name there, but not in the note of
+/// a file, is owed nothing of it. So what is owed is written first, and names behind it.
+extension Egress {
+    /// The input has begun, so that this is no start that fails: from now on what is written down is what this run knows.
+    /// Before this nothing is written to the cache that could be owed to anybody.
+    mutating func beginNotes(_ cache: CacheSide) {
+        guard care.hasNotes, !care.hasBegunNotes, stream.interfaces.count > 0 else { return }
+        care.hasBegunNotes = true
+        for (name, packets) in owedToOthers(cache).sorted(by: { $0.key < $1.key }) where packets > 0 {
+            setup.log("--spill: \(name) is no destination any more: \(packets) packets that it was owed are let go")
+        }
+        (care.former, care.unclaimed) = (KnownDestinations(), [])
+        for (place, file) in care.earlier where isNoteOther(file, place, cache) {
+            cache.catalogue[file: place].isDirty = true
+        }
+        care.earlier = [:]
+        do throws(SystemError) {
+            for (name, note) in changedNotes(cache) {
+                try cache.setup.directory.replace(name, with: note.bytes, durably: false)
+            }
+            try cache.setup.directory.replace(
+                KnownDestinations.fileName, with: care.known.bytes, durably: cache.setup.sync != .none)
+        } catch {
+            setup.log("--spill: \(error)")
+        }
+    }
+
+    /// Whether what is written down of a file names others than those who are owed something of it.
+    private func isNoteOther(_ file: EarlierFile, _ place: UInt32, _ cache: CacheSide) -> Bool {
+        guard cache.catalogue[file: place].name == file.name else { return false }
+        guard let note = file.owed else { return true }
+        let owed = care.names.indices.filter { cache.catalogue.owedPackets($0, in: place) > 0 }
+        return Set(note.destinations.map(\.name)) != Set(owed.map { care.names[$0] })
+    }
+
+    /// Packets that earlier lives owed to those who are no destinations of this one.
+    private func owedToOthers(_ cache: CacheSide) -> [String: UInt64] {
+        var owed: [String: UInt64] = [:]
+        for file in cache.setup.earlier {
+            guard let note = file.owed else {
+                for name in care.former.names { owed[name, default: 0] += file.summary.packets }
+                continue
+            }
+            for part in note.destinations where !care.names.contains(part.name) {
+                owed[part.name, default: 0] += note.packets(owedTo: part, of: file.summary.packets)
+            }
+        }
+        return owed
+    }
+
+    /// Writes down what is owed of the files where that has changed.
+    mutating func noteOwed(_ cache: CacheSide) {
+        let notes = changedNotes(cache)
+        guard !notes.isEmpty else { return }
+        for (name, note) in notes { cache.keeper.write(name, note.bytes) }
+        // In a directory that was made anew it is missing.
+        if care.hasBegunNotes { cache.keeper.writeIfMissing(KnownDestinations.fileName, care.known.bytes) }
+    }
+
+    /// Writes down who there is, and before that what they are owed.
+    mutating func noteNames(_ cache: CacheSide) {
+        guard care.hasBegunNotes else { return }
+        noteOwed(cache)
+        cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
+    }
+
+    /// A destination has greeted: from now on, in later lives too, it must.
+    mutating func noteGreeting(_ place: Int) {
+        guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }
+        if care.greeted.insert(care.names[claimant]).inserted { noteNames(cache) }
+    }
+
+    /// What is owed of the files where that has changed, by the names of the notes.
+    private mutating func changedNotes(_ cache: CacheSide) -> [(name: String, note: OwedFile)] {
+        var notes: [UInt32: OwedFile] = [:]
+        let catalogue = cache.catalogue
+        for place in 0..<UInt32(catalogue.used) {
+            var file = catalogue[file: place]
+            guard file.isDirty, !file.isGivenUp, file.state == .open || file.state == .closed else { continue }
+            file.isDirty = false
+            catalogue[file: place] = file
+            notes[place] = OwedFile(
+                batches: file.batches, packets: file.packets,
+                destinations: care.names.indices.compactMap { claimant in
+                    if care.names[claimant].isEmpty { return nil }
+                    // Who was there when a file was open is owed what comes into it after this.
+                    let bits = catalogue.unsentBits(claimant, place) ?? (file.state == .open ? [] : nil)
+                    return bits.map {
+                        OwedFile.Destination(
+                            name: care.names[claimant], packets: catalogue.owedPackets(claimant, in: place), bits: $0)
+                    }
+                })
+        }
+        if notes.isEmpty { return [] }
+        for (claimant, place) in care.connections.enumerated() where !care.names[claimant].isEmpty {
+            let name = care.names[claimant]
+            unsafe connections[place].forEachOnDisk { target in
+                guard var note = notes[target.file],
+                    let mine = note.destinations.firstIndex(where: { $0.name == name })
+                else { return }
+                note.destinations[mine].add(target.ordinal)
+                notes[target.file] = note
+            }
+        }
+        return notes.map { (OwedFile.name(of: catalogue[file: $0].name), $1) }
+    }
+}
