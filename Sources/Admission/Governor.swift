@@ -5,17 +5,19 @@
 ///
 /// **The rule.** Pressure is the ingress to expect after `horizon` (fast average plus acceleration times horizon) and the
 /// backlog above the low watermark, to be worked off in `backlogTime`. N is the least number for which 1/N of the pressure
-/// fits into the drain rate with `headroom`.
+/// fits into the drain rate with `headroom`. What only slower destinations are owed, or none that is up, is no backlog: the
+/// sweep takes it to disk, and diverting would make those wait that keep up.
 ///
 /// **Its movement.**
-/// - From 1 it moves only when memory will have reached the high watermark after `horizon`: bursts are what memory is for.
+/// - From 1 it moves only when the backlog will have reached the high watermark after `horizon`: bursts are what memory is for.
 /// - It rises at once, to the value of the rule, when the live share has gone over the `brim`.
 /// - It falls by half at most, below the low watermark only, after the rule has given a clearly smaller value (`band`) for the
 ///   whole of `dwell`. Between brim and band a constant load settles on one value, though rates be measured with errors.
 /// - While nothing is drained it stays as it is: a dead destination is no reason to divert, nor to stop it.
 /// - Under the reserve it takes its greatest value, and returns to the former one when twice the reserve is free. What will fill
 ///   within `reaction`, the disk's rate taken off, counts as filled.
-/// - While the cache cannot be written it is 1: diverting would be losing.
+/// - While the cache cannot be written, and until it could be for `recovery`, it is 1: diverting would be losing. A full disk
+///   takes something again and again, whenever a file has expired.
 public struct Governor: BitwiseCopyable, Sendable, Equatable {
     /// One in so many packets goes to the live lane; at least 1.
     public private(set) var n: UInt32 = 1
@@ -32,6 +34,8 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
     private var spillRate = 0.0
     /// Seconds for which the rule has allowed a smaller N without a break.
     private var lull = 0.0
+    /// Seconds for which the cache could be written since it could not.
+    private var writable = Self.recovery
     /// What to return to from the reserve.
     private var former: UInt32?
 
@@ -55,6 +59,9 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
     /// Seconds of lull before each step downwards. Ten halvings from 1024 to 1 take 4 seconds.
     static let dwell = 0.4
 
+    /// Seconds after which a cache that could not be written is believed again.
+    static let recovery = 3.0
+
     /// Why N is what it is.
     public enum State: UInt8, BitwiseCopyable, Sendable, CaseIterable {
         /// Everything goes to the live lane: memory and drain suffice.
@@ -65,7 +72,7 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
         case frozen
         /// Too little memory is free: N is at its greatest.
         case reserve
-        /// There is no cache that takes anything: N is 1.
+        /// There is no cache that takes anything, or there was none just now: N is 1.
         case unwritable
     }
 
@@ -100,7 +107,8 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
     }
 
     private mutating func decide(_ reading: Reading) -> UInt32 {
-        guard reading.canSpill else {
+        writable = reading.canSpill ? min(writable + reading.seconds, Self.recovery) : 0
+        guard writable >= Self.recovery else {
             (state, former) = (.unwritable, nil)
             return 1
         }
@@ -121,7 +129,7 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
             return n
         }
         // Before anything was drained there is nothing to compare with.
-        let next = drain.rate == 0 ? n : govern(occupied: Double(reading.occupiedBytes), seconds: reading.seconds)
+        let next = drain.rate == 0 ? n : govern(backlog: Double(reading.backlogBytes), seconds: reading.seconds)
         state = next == 1 ? .open : .governed
         return next
     }
@@ -132,20 +140,20 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
         return free - max(0, ingress.fast - drain.rate - spillRate) * Self.reaction
     }
 
-    private mutating func govern(occupied: Double, seconds: Double) -> UInt32 {
+    private mutating func govern(backlog: Double, seconds: Double) -> UInt32 {
         let growth = max(0, ingress.acceleration)
         if n == 1 {
             let surplus = ingress.fast - drain.rate + growth * Self.horizon / 2
-            if occupied + max(0, surplus) * Self.horizon < Double(limits.high) { return 1 }
+            if backlog + max(0, surplus) * Self.horizon < Double(limits.high) { return 1 }
         }
-        let backlog = max(0, occupied - Double(limits.low)) / Self.backlogTime
-        let pressure = ingress.fast + growth * Self.horizon + backlog
+        let excess = max(0, backlog - Double(limits.low))
+        let pressure = ingress.fast + growth * Self.horizon + excess / Self.backlogTime
         if pressure > Self.brim * drain.rate * Double(n) {
             lull = 0
             return fitting(pressure)
         }
         let lower = lowerValue(pressure)
-        lull = lower < n && occupied < Double(limits.low) ? lull + seconds : 0
+        lull = lower < n && backlog < Double(limits.low) ? lull + seconds : 0
         guard lull >= Self.dwell else { return n }
         lull = 0
         return lower

@@ -11,6 +11,8 @@ public struct Reading: BitwiseCopyable, Sendable, Equatable {
     public var isStarved: Bool
     /// Bytes of the pool that hold something unsent.
     public var occupiedBytes: UInt64
+    /// Of these, what the fastest destination has not been sent where each gets everything; elsewhere all of them.
+    public var backlogBytes: UInt64
     /// Bytes written to the cache.
     public var spilledBytes: UInt64
     /// Whether there is a cache and it takes what is written.
@@ -19,10 +21,11 @@ public struct Reading: BitwiseCopyable, Sendable, Equatable {
     /// - Parameter seconds: since the last reading.
     public init(
         seconds: Double, ingressBytes: UInt64 = 0, drainedBytes: UInt64 = 0, isStarved: Bool = false,
-        occupiedBytes: UInt64 = 0, spilledBytes: UInt64 = 0, canSpill: Bool = true
+        occupiedBytes: UInt64 = 0, backlogBytes: UInt64? = nil, spilledBytes: UInt64 = 0, canSpill: Bool = true
     ) {
         (self.seconds, self.ingressBytes, self.drainedBytes) = (seconds, ingressBytes, drainedBytes)
         (self.isStarved, self.occupiedBytes) = (isStarved, occupiedBytes)
+        self.backlogBytes = backlogBytes ?? occupiedBytes
         (self.spilledBytes, self.canSpill) = (spilledBytes, canSpill)
     }
 }

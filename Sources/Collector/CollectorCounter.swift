@@ -32,7 +32,7 @@ public enum CollectorCounter: String, CaseIterable, Sendable {
         case .sessions: Self.count("sessions", "Connections on which a sensor presented itself")
         case .excluded: Self.count("excluded", "Batch numbers of which a sensor said that they never come")
         case .journalDamage: Self.count("journal_damage", "Damaged places found in the journal or in state files")
-        case .forgottenRuns: Self.count("forgotten_runs", "Runs nobody presented for 7 days")
+        case .forgottenRuns: Self.count("forgotten_runs", "Runs nobody presented for 7 days, or whose place was needed")
         case .refusedNotAllowed: Self.refusal("not_allowed", "The peer's address is not in --allow")
         case .refusedBusy: Self.refusal("busy", "Too many connections that have not shown who they are, or in all")
         case .refusedTimeout: Self.refusal("timeout", "The peer did not show in time who it is")

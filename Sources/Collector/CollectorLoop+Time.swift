@@ -89,14 +89,28 @@ extension CollectorLoop {
     private func forgetOldRuns() {
         let now = Clock.realtime()
         guard now > CollectorLimit.runLifetime else { return }
-        var kept = journal.runs
-        for connection in connections.values { kept.formUnion(connection.inventory.runs) }
+        let kept = runsUnderWay
         for sensor in sensors.values {
-            let before = Set(sensor.claims.keys)
-            let count = sensor.forgetRuns(before: now - CollectorLimit.runLifetime, keeping: kept)
-            counts[.forgottenRuns] += UInt64(count)
-            for run in before.subtracting(sensor.claims.keys) { owners[run] = nil }
+            noteForgotten(sensor.forgetRuns(before: now - CollectorLimit.runLifetime, keeping: kept))
         }
+    }
+
+    /// Runs that are in the journal or belong to a connection.
+    private var runsUnderWay: Set<RunIdentity> {
+        connections.values.reduce(into: journal.runs) { $0.formUnion($1.inventory.runs) }
+    }
+
+    private func noteForgotten(_ runs: [RunIdentity]) {
+        counts[.forgottenRuns] += UInt64(runs.count)
+        for run in runs { owners[run] = nil }
+    }
+
+    /// Makes room for runs of a sensor that has as many as there may be: who is started every minute must not be locked out.
+    /// Those that were presented longest ago go; whoever owes something presents it at every connection.
+    func forgetForRoom(_ sensor: Sensor, _ presented: Set<RunIdentity>) {
+        let excess = Set(sensor.claims.keys).union(presented).count - TransferLimit.runs
+        guard excess > 0 else { return }
+        noteForgotten(sensor.forgetLeastRecent(excess, keeping: runsUnderWay.union(presented)))
     }
 
     // ---- words

@@ -94,6 +94,7 @@ extension CollectorLoop {
         for run in inventory.runs {
             if let owner = owners[run], owner != session.sensor { throw Self.foreign(run) }
         }
+        forgetForRoom(sensor, Set(inventory.runs))
         guard Set(sensor.claims.keys).union(inventory.runs).count <= TransferLimit.runs else {
             throw Refusal(.limit, .refusedLimit, "the sensor has too many runs")
         }

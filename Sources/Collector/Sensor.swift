@@ -59,9 +59,22 @@ final class Sensor {
         return ranges.reduce(0) { $0 + known.insert($1) }
     }
 
-    /// Forgets runs that nobody has presented for long, unless they are in `kept`.
-    func forgetRuns(before time: UInt64, keeping kept: Set<RunIdentity>) -> Int {
+    /// Forgets runs that nobody has presented since then, unless they are in `kept`; which ones.
+    func forgetRuns(before time: UInt64, keeping kept: Set<RunIdentity>) -> [RunIdentity] {
         let old = claims.filter { $0.value.presented < time && !kept.contains($0.key) }.map(\.key)
+        forget(old)
+        return old
+    }
+
+    /// Forgets so many runs, those that were presented longest ago, unless they are in `kept`; which ones.
+    func forgetLeastRecent(_ count: Int, keeping kept: Set<RunIdentity>) -> [RunIdentity] {
+        let candidates = claims.filter { !kept.contains($0.key) }.sorted { $0.value.presented < $1.value.presented }
+        let old = candidates.prefix(count).map(\.key)
+        forget(old)
+        return old
+    }
+
+    private func forget(_ old: [RunIdentity]) {
         for run in old {
             claims[run] = nil
             descriptions[run] = nil
@@ -69,7 +82,6 @@ final class Sensor {
             unsaved.remove(run)
         }
         state.forget(old)
-        return old.count
     }
 }
 

@@ -26,12 +26,12 @@ struct CacheCare {
     /// Files of earlier lives that nobody of this one is owed anything of. They stay until the input has begun: a start
     /// that fails changes nothing.
     var unclaimed: Set<UInt32> = []
-    /// The file that a destination will be sent from next, by claimant, as it was looked up last.
-    var ahead: [Int: UInt32] = [:]
     /// Files of earlier lives by their places, with what was written down of them, until that has been compared.
     var earlier: [UInt32: EarlierFile] = [:]
     /// Whether this run writes down who there is and what they are owed, and whether it has begun to.
     var (hasNotes, hasBegunNotes) = (false, false)
+    /// The file that a destination will be sent from next, by claimant, as it was looked up last.
+    var ahead: [Int: UInt32] = [:]
     /// Files whose maps are on their way.
     var recalled: Set<UInt32> = []
     /// How far open files are synced.

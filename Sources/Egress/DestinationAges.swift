@@ -36,39 +36,47 @@ public struct DestinationAges: Sendable, Equatable {
     var isEmpty: Bool { live.p50 == nil && replay.p50 == nil }
 }
 
-/// The present ages by the numbers of the destinations' plans, from the thread that delivers to all who ask. Its memory is
-/// taken once, because that thread takes none.
+/// The present ages by the numbers of the destinations' plans, from the thread that delivers to all who ask. It hands over
+/// what it has counted; quantiles are taken by who asks. Its memory is taken once, because that thread takes none.
 public final class AgeBoard: Sendable {
-    private let ages: Mutex<[DestinationAges]>
+    private let ages: Mutex<[Ages]>
 
     /// Nothing yet, with room for so many plans.
-    public init(plans: Int) { ages = Mutex(Array(repeating: DestinationAges(), count: plans)) }
+    public init(plans: Int) { ages = Mutex(Array(repeating: Ages(), count: plans)) }
 
     /// As they were published last, without those that have none.
     public var present: [Int: DestinationAges] {
         ages.withLock { ages in
             var present: [Int: DestinationAges] = [:]
-            for plan in ages.indices where !ages[plan].isEmpty { present[plan] = ages[plan] }
+            for plan in ages.indices {
+                let one = DestinationAges(ages[plan])
+                if !one.isEmpty { present[plan] = one }
+            }
             return present
         }
     }
 
-    func publish(_ new: DestinationAges, of plan: Int) {
-        ages.withLock { ages in
-            // Places that wait for a destination have no plan yet.
-            if plan >= 0, plan < ages.count { ages[plan] = new }
+    /// Has the present counting put in, by plans, where nothing is counted yet. Leaves it as it is while somebody looks: the
+    /// delivering thread does not wait for that.
+    func publish(_ count: (inout [Ages]) -> Void) {
+        _ = ages.withLockIfAvailable { ages in
+            for plan in ages.indices { ages[plan] = Ages() }
+            count(&ages)
         }
     }
 }
 
 extension Egress {
-    /// Says twice a second how old things are, for metrics.
+    /// Says twice a second how old things are, where there are metrics.
     mutating func publishAges(now: UInt64) {
-        guard now >= nextAges else { return }
+        guard let board = setup.ages, now >= nextAges else { return }
         nextAges = now &+ 500_000_000
-        for place in 0..<connectionCount {
-            // Also where there are none yet: what the runtime makes of types at their first use is made at the start.
-            setup.ages.publish(unsafe DestinationAges(connections[place].ages), of: unsafe connections[place].plan)
+        board.publish { ages in
+            for place in 0..<connectionCount {
+                // Places that wait for a destination have no plan; all readers of a listener have one.
+                let plan = unsafe connections[place].plan
+                if ages.indices.contains(plan) { unsafe ages[plan].add(connections[place].ages) }
+            }
         }
     }
 }

@@ -19,7 +19,10 @@ public struct AdmissionSetup: Sendable {
 /// The governor's turn, and what it is told about.
 struct AdmissionControl {
     let setup: AdmissionSetup
+    let marks: Watermarks
     var governor: Governor
+    /// What holds, how often it has changed, and the greatest so far.
+    private(set) var n: UInt32, changes: UInt64 = 0, greatest: UInt32
     var lastTurn: UInt64 = 0
     /// Since the last turn: bytes that came in and that went to disk, whether somebody had nothing to send.
     var ingress: UInt64 = 0, spilled: UInt64 = 0
@@ -32,9 +35,23 @@ struct AdmissionControl {
 
     init?(_ setup: EgressSetup, _ marks: Watermarks, connections: Int) {
         guard let admission = setup.admission else { return nil }
-        self.setup = admission
+        (self.setup, self.marks) = (admission, marks)
         governor = Governor(limits: marks.limits)
+        n = admission.fixed ?? 1
+        greatest = n
         written = Array(repeating: 0, count: connections)
+    }
+
+    /// Why it is what it is, for the log.
+    var state: String { setup.fixed == nil || governor.state == .unwritable ? "\(governor.state)" : "fixed" }
+
+    /// Lets the governor make its turn; returns whether N has changed. Also a fixed one is 1 while the cache is not to be written.
+    mutating func turn(_ reading: Reading) -> Bool {
+        governor.turn(reading)
+        let next = governor.state == .unwritable ? 1 : setup.fixed ?? governor.n
+        guard next != n else { return false }
+        (n, changes, greatest) = (next, changes + 1, max(greatest, next))
+        return true
     }
 }
 
@@ -55,61 +72,72 @@ extension Egress {
         reading.isStarved = control.wasStarved
         control.wasStarved = false
         reading.occupiedBytes = UInt64(index.occupiedSegments) * UInt64(index.pool.segmentBytes)
+        reading.backlogBytes = backlog(occupied: reading.occupiedBytes, control.marks)
         reading.canSpill = canSpill
-        let before = control.governor.n
-        control.governor.turn(reading)
-        let n = control.setup.fixed.map { reading.canSpill ? $0 : 1 } ?? control.governor.n
-        control.setup.gate.publish(n)
-        index.divertsLast = n > 1
-        publish(control, n, occupied: reading.occupiedBytes)
-        if control.setup.fixed == nil, control.governor.n != before { tell(control.governor, before) }
+        let before = control.n
+        let hasChanged = control.turn(reading)
+        control.setup.gate.publish(control.n)
+        index.divertsLast = control.n > 1
+        publish(control, occupied: reading.occupiedBytes)
+        if hasChanged { tell(control, before) }
     }
 
-    private func publish(_ control: AdmissionControl, _ n: UInt32, occupied: UInt64) {
+    private func publish(_ control: AdmissionControl, occupied: UInt64) {
         let governor = control.governor
         var figures = AdmissionFigures()
-        (figures.n, figures.changes, figures.state) = (n, governor.changes, governor.state)
-        figures.greatest = max(n, control.setup.fixed == nil ? governor.greatest : 1)
+        (figures.n, figures.changes, figures.greatest) = (control.n, control.changes, control.greatest)
+        figures.state = governor.state
         (figures.ingress, figures.slowIngress) = (governor.ingressRate, governor.slowIngressRate)
         (figures.acceleration, figures.drain) = (governor.acceleration, governor.drainRate)
         (figures.spill, figures.occupied) = (governor.spilledRate, occupied)
         control.setup.board.publish(figures)
     }
 
-    private func tell(_ governor: Governor, _ before: UInt32) {
+    private func tell(_ control: AdmissionControl, _ before: UInt32) {
+        let governor = control.governor
         func rate(_ value: Double) -> String {
             let tenths = UInt64((max(value, 0) / 1e5).rounded())
             return "\(tenths / 10).\(tenths % 10) MB/s"
         }
         setup.log(
-            "admission: one packet in \(governor.n) (was \(before)), \(governor.state); \(rate(governor.ingressRate)) come in,"
+            "admission: one packet in \(control.n) (was \(before)), \(control.state); \(rate(governor.ingressRate)) come in,"
                 + " \(rate(governor.drainRate)) go out")
     }
 
-    /// Whether there is a cache that takes what is written.
+    /// Whether there is a cache that takes what is written, and somebody who can be served from it.
     private var canSpill: Bool {
-        guard let line = unsafe spill else { return false }
+        guard let line = unsafe spill, (0..<connectionCount).contains(where: { hasDisk($0) }) else { return false }
         return unsafe line.pointee.failure == 0 && hasRoomOnDisk
     }
 
-    /// Whether a connection that is up has nothing to send. Where destinations share, one of them is enough: what it would take
-    /// is not known then.
+    /// Whether a connection that is up has nothing to send: what it would take is not known then. One is enough. Where they
+    /// share, it is a part of the sum; where each gets everything, none that is behind is faster than one that has it all.
     private var hasStarving: Bool {
-        let places = measuredPlaces
-        if setup.shares.count > 0 { return places.contains { unsafe connections[$0].isStarved(index) } }
-        return !places.isEmpty && places.allSatisfy { unsafe connections[$0].isStarved(index) }
+        (0..<connectionCount).contains { unsafe isMeasured($0) && connections[$0].isStarved(index) }
     }
 
-    private var measuredPlaces: [Int] {
-        (0..<connectionCount).filter { place in
-            unsafe !connections[place].isGuest && isUp(place) && index.isJoined(connections[place].slot)
+    /// Whether a destination can wait on disk. Another loses what does not go out from memory, whichever lane it is in.
+    private func hasDisk(_ place: Int) -> Bool { unsafe !connections[place].isSpare && connections[place].disk != nil }
+
+    private func isMeasured(_ place: Int) -> Bool {
+        unsafe hasDisk(place) && isUp(place) && index.isJoined(connections[place].slot)
+    }
+
+    /// What the one that is least behind has not been sent, where each gets everything.
+    private func backlog(occupied: UInt64, _ marks: Watermarks) -> UInt64 {
+        // Below the low mark it is no pressure, whoever is owed it.
+        guard setup.shares.count == 0, occupied > marks.limits.low else { return occupied }
+        var least = index.occupiedSegments
+        for place in 0..<connectionCount where isMeasured(place) {
+            least = min(least, unsafe index.owedSegments(connections[place].slot))
         }
+        return UInt64(least) * UInt64(index.pool.segmentBytes)
     }
 
     /// Bytes since the last turn: of the fastest where each gets everything, of all where they share.
     private func drained(_ control: inout AdmissionControl) -> UInt64 {
         var (greatest, sum) = (UInt64(0), UInt64(0))
-        for place in measuredPlaces {
+        for place in 0..<connectionCount where isMeasured(place) {
             let now = unsafe connections[place].written
             let bytes = now >= control.written[place] ? now - control.written[place] : now
             control.written[place] = now

@@ -228,6 +228,7 @@ extension Egress {
         _ = unsafe index.leave(destination.pointee.slot)
         unsafe destination.pointee.counters.add(.droppedLeft, lost)
         unsafe destination.pointee.unsentPackets = 0
+        unsafe destination.pointee.ages.startAnew()
         unsafe destination.pointee.state = .vacant
     }
 

@@ -227,12 +227,12 @@ extension Egress {
                 let isConnection = (0..<connectionCount).contains { unsafe connections[$0].plan == number }
                 var outcome = DestinationOutcome(
                     plan: number, wasUp: !isConnection, ages: DestinationAges(), fileFailure: 0)
+                var ages = Ages()
                 for place in 0..<connectionCount where unsafe connections[place].plan == number {
-                    let own = unsafe connections[place].outcome
-                    outcome.wasUp = outcome.wasUp || own.wasUp
-                    guard !own.ages.isEmpty else { continue }
-                    outcome.ages = own.ages
+                    outcome.wasUp = unsafe outcome.wasUp || connections[place].wasUp
+                    unsafe ages.add(connections[place].ages)
                 }
+                outcome.ages = DestinationAges(ages)
                 for place in 0..<fileCount where unsafe files[place].plan == number {
                     outcome.fileFailure = unsafe files[place].failure
                 }

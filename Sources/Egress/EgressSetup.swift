@@ -51,8 +51,8 @@ public struct EgressSetup: Sendable {
     public var changes = EgressChanges()
     /// How much goes towards TCP; nil for everything. Half of each worker's writers are for diverted batches then.
     public var admission: AdmissionSetup?
-    /// Where the ages of what was delivered are said.
-    public var ages = AgeBoard(plans: 0)
+    /// Where the ages of what was delivered are said; nil where nobody asks.
+    public var ages: AgeBoard?
     /// From where readers may connect; none for everywhere.
     public var allowed: [Subnet] = []
     /// Interfaces met so far.

@@ -16,6 +16,17 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
         count += 1
     }
 
+    /// Counts what another has counted, too.
+    @_noLocks public mutating func add(_ other: Self) {
+        guard other.count > 0 else { return }
+        count += other.count
+        var index = 0
+        while index < 768 {
+            buckets[index] &+= other.buckets[index]
+            index += 1
+        }
+    }
+
     /// The age that this share of the counts does not pass, in nanoseconds; nil if nothing was counted.
     @_noLocks public func quantile(_ share: Double) -> UInt64? {
         guard count > 0 else { return nil }
@@ -59,6 +70,16 @@ public struct Ages: BitwiseCopyable, Sendable {
         freshest = max(freshest, arrival)
         let age = utc > arrival ? utc - arrival : 0
         if isReplayed { replay.record(age) } else { live.record(age) }
+    }
+
+    /// Somebody else is delivered to from now on; what was counted stays.
+    @_noLocks public mutating func startAnew() { freshest = 0 }
+
+    /// Counts what was counted elsewhere, too.
+    @_noLocks public mutating func add(_ other: borrowing Self) {
+        information.add(other.information)
+        live.add(other.live)
+        replay.add(other.replay)
     }
 
     /// Counts how old what is there is now; to be called at even intervals.

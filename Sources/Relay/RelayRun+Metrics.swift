@@ -37,7 +37,7 @@ extension RelayRun {
 
     /// How old what destinations got was.
     private var ageGauges: [MetricsText.Gauge] {
-        let (rows, ages) = (DestinationRow.all(of: present.withLock(\.plans)), ages.present)
+        let (rows, ages) = (DestinationRow.all(of: present.withLock(\.plans)), ages?.present ?? [:])
         func gauge(_ name: String, _ help: String, _ pair: (DestinationAges) -> DestinationAges.Pair)
             -> MetricsText.Gauge
         {

@@ -28,6 +28,8 @@ extension RelayRun {
             if !fixed.isEmpty {
                 console.log("SIGHUP: changed, but only from the next start on: \(fixed.joined(separator: ", "))")
             }
+            let limits = Self.changedLimits(was, wanted)
+            if !limits.isEmpty { console.log("SIGHUP: changed: \(limits.joined(separator: ", "))") }
             take(changes, wanted)
             if changes.isEmpty, fixed.isEmpty { console.log("SIGHUP: nothing has changed") }
         } catch {
@@ -63,6 +65,10 @@ extension RelayRun {
             guard let number = plans.indices.first(where: { plans[$0].name == old.name && !removed.contains($0) })
             else { continue }
             list.append(.remove(plan: number))
+        }
+        // A file that is being written anew is empty for a moment.
+        guard was.destinations.isEmpty || !wanted.destinations.isEmpty else {
+            throw ReloadError("no destination is named any more; start the run anew if that is meant")
         }
         let stays = was.destinations.count { $0.address != nil } - list.count
         if was.distribution != .everybody, stays == 0 {
@@ -132,6 +138,15 @@ extension RelayRun {
 
     private func reason<Value>(_ body: () throws(RelayError) -> Value) throws(ReloadError) -> Value {
         do throws(RelayError) { return try body() } catch { throw ReloadError(error.message) }
+    }
+
+    /// Limits that are other than they were, by their names.
+    private static func changedLimits(_ was: RelayOptions, _ wanted: RelayOptions) -> [String] {
+        [
+            ("--ack-window", was.ackWindow == wanted.ackWindow), ("--allow", was.allow == wanted.allow),
+            ("--reassign-after", was.reassignAfter == wanted.reassignAfter),
+            ("--drain-timeout", was.drainTimeout == wanted.drainTimeout),
+        ].filter { !$0.1 }.map(\.0)
     }
 
     /// Options that are other than they were and cannot change, by their names.

@@ -43,7 +43,7 @@ final class RelayRun: Sendable {
     let files: FileServer?
     let cache: SpillDirectory?
     let admission: AdmissionSetup?
-    let ages: AgeBoard
+    let ages: AgeBoard?
     let progress = FileProgress()
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
@@ -108,7 +108,7 @@ final class RelayRun: Sendable {
         }
         registry = try system { () throws(SystemError) in try InterfaceRegistry() }
         let destinations = outputs.plans.count + (options.canReload ? Self.additions : 0)
-        ages = AgeBoard(plans: destinations)
+        ages = options.metrics == nil ? nil : AgeBoard(plans: destinations)
         counters = try system { () throws(SystemError) in
             try RunCounters(lanes: lanes, destinations: destinations)
         }

@@ -6,6 +6,18 @@ extension BatchIndex {
     /// Segments that writers have left and that are not free again; those on their way to disk are among them.
     public var occupiedSegments: Int { @_noLocks get { max(0, usedSegments - handedOut) } }
 
+    /// Of these, how many hold something that this destination has not been sent or has not acknowledged.
+    @_noLocks public func owedSegments(_ slot: Int) -> Int {
+        var (segment, count) = (ring.oldest, 0)
+        while segment != noSegment {
+            let entry = unsafe share(slot, segment).pointee
+            if unsafe state(segment).pointee.sealed, entry.unsent + entry.inFlight > 0 { count += 1 }
+            if segment == ring.newest { break }
+            segment = unsafe state(segment).pointee.newer
+        }
+        return count
+    }
+
     /// How many can be occupied while every writer has all it may have in hand.
     public var occupiableSegments: Int { pool.count - workers * segmentsInHand }
 

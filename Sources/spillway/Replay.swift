@@ -115,21 +115,27 @@ struct Replay: ParsableCommand {
         _ options: ReplayOptions, _ interface: String, _ output: FileOutput?, problem: String? = nil
     ) throws(Failure) {
         let console = Console.standard
-        var result: WireReplayReport
+        func say(_ result: WireReplayReport) throws(Failure) {
+            console.show("")
+            for line in result.lines { console.say(line) }
+            try output?.write(result.json.text() + "\n")
+        }
+        var replay: WireReplay
         do throws(TransmitError) {
-            var replay = try WireReplay(WireReplay.Job(options, interface: interface)) { report in
+            replay = try WireReplay(WireReplay.Job(options, interface: interface)) { report in
                 if console.isTerminal { console.show(report.lines[0]) }
             }
-            console.say("spillway: sending out of \(interface) by \(replay.mode.rawValue)")
-            result = try replay.run()
         } catch {
-            console.show("")
             throw Failure(error)
         }
-        console.show("")
+        console.say("spillway: sending out of \(interface) by \(replay.mode.rawValue)")
+        var result: WireReplayReport
+        do throws(TransmitError) { result = try replay.run() } catch {
+            try say(replay.report)
+            throw Failure(error)
+        }
         if let problem { result.problems.append(problem) }
-        for line in result.lines { console.say(line) }
-        try output?.write(result.json.text() + "\n")
+        try say(result)
         if !result.problems.isEmpty { throw Failure(.badData, result.problems.joined(separator: "\nspillway: ")) }
     }
 

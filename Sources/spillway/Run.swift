@@ -55,6 +55,7 @@ struct Run: ParsableCommand {
             relayOptions.canReload = true
             let (given, config) = (given, watching.config)
             relayConsole.reload = { () throws(ReloadError) in
+                if let reason = Surroundings.reasonNotToReload(RunOption.self, config) { throw ReloadError(reason) }
                 do throws(Failure) {
                     var options = RelayOptions(try Self.understood(given, config))
                     options.canReload = true

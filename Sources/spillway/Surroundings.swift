@@ -70,6 +70,14 @@ enum Surroundings {
         path != nil || environment[Option.variable("config")].map { !$0.isEmpty } == true
     }
 
+    /// Why the configuration file cannot be read a second time: a pipe would have somebody wait who must hear signals.
+    static func reasonNotToReload<Option: CommandOption>(_ option: Option.Type, _ path: String?) -> String? {
+        guard let path = path ?? environment[Option.variable("config")] else { return nil }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { return nil }
+        return "--config \(path): no regular file, so it cannot be read again"
+    }
+
     /// The configuration file named on the command line, or else in the environment.
     private static func configuration<Option: CommandOption>(
         _ path: String?, command: String
@@ -102,7 +110,9 @@ enum Surroundings {
 
     private static func read(_ path: String) throws(Failure) -> [UInt8] {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Failure(.noInput, "--config \(path): \(FileOutput.reason)") }
+        guard descriptor >= 0 else {
+            throw Failure(errno == EACCES ? .notPermitted : .noInput, "--config \(path): \(FileOutput.reason)")
+        }
         defer { close(descriptor) }
         var content: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 1 << 14)

@@ -87,6 +87,7 @@ struct BoundTests {
         relay.run(seconds: 48)
         #expect(relay.governor.state == .frozen)
         #expect(relay.n == before)
+        #expect(relay.governor.drainRate > 0.8 * drainRate)
         relay.run(seconds: 20)
         #expect(relay.n == 1)
     }
@@ -106,6 +107,38 @@ struct BoundTests {
         #expect(relay.n > 1)
     }
 
+    @Test("A full disk that takes a little whenever a file has expired does not make N swing")
+    func fullDisk() {
+        // Nothing for nine tenths of each second.
+        var relay = SimulatedRelay(
+            offered: { _ in 5 * drainRate }, drain: { _ in drainRate },
+            disk: { $0 < 30 ? 400e6 : Int($0 * 10) % 10 == 0 ? 10e6 : 0 })
+        relay.run(seconds: 32)
+        let before = relay.governor.changes
+        relay.run(seconds: 60)
+        #expect(relay.n == 1 && relay.governor.changes - before <= 4)
+    }
+
+    @Test("What only a slower destination is owed is no reason to divert, and none to go on with it")
+    func slowerDestination() {
+        let limits = SimulatedRelay.limits
+        let bytes = UInt64(drainRate * 0.02)
+        /// What N is after memory has been nearly full for so long of what is owed to others, or to the fastest as well.
+        func n(_ governor: inout Governor, backlog: UInt64, ingress: UInt64, turns: Int) -> UInt32 {
+            for _ in 0..<turns {
+                governor.turn(
+                    Reading(
+                        seconds: 0.02, ingressBytes: ingress, drainedBytes: bytes,
+                        occupiedBytes: limits.high + limits.reserve / 2, backlogBytes: backlog))
+            }
+            return governor.n
+        }
+        var governor = Governor(limits: limits)
+        #expect(n(&governor, backlog: 0, ingress: bytes, turns: 1000) == 1)
+        #expect(n(&governor, backlog: limits.high, ingress: bytes, turns: 100) > 1)
+        #expect(n(&governor, backlog: 0, ingress: bytes / 2, turns: 500) == 1)
+    }
+
     @Test("Under the reserve N takes its greatest value and returns to the former one")
     func reserve() {
         let limits = SimulatedRelay.limits
@@ -123,10 +156,65 @@ struct BoundTests {
         #expect(governor.n == Governor.most)
         #expect(governor.state == .reserve)
         // One byte more or less at the border does not toggle it.
-        turn(occupied: limits.capacity - limits.reserve, ingress: 3 * bytes)
-        #expect(governor.n == Governor.most)
+        for free in [limits.reserve, 2 * limits.reserve - 1] {
+            turn(occupied: limits.capacity - free, ingress: 3 * bytes)
+            #expect(governor.n == Governor.most)
+        }
         turn(occupied: limits.low, ingress: 3 * bytes)
         #expect(governor.n == former)
+        // What is still free, but filled before a decision takes effect, is no more free.
+        turn(occupied: limits.capacity - 2 * limits.reserve, ingress: 3 * bytes)
+        #expect(governor.n == former)
+        for _ in 0..<100 { turn(occupied: limits.low, ingress: 20 * limits.reserve / 50) }
+        turn(occupied: limits.capacity - 3 * limits.reserve / 2, ingress: 20 * limits.reserve / 50)
+        #expect(governor.n == Governor.most)
+    }
+
+    @Test("N falls only while the backlog is below the low watermark, and by half at most")
+    func falls() {
+        let limits = SimulatedRelay.limits
+        var governor = Governor(limits: limits)
+        let bytes = UInt64(drainRate * 0.02)
+        func turn(backlog: UInt64, ingress: UInt64, _ turns: Int) {
+            for _ in 0..<turns {
+                let before = governor.n
+                governor.turn(
+                    Reading(seconds: 0.02, ingressBytes: ingress, drainedBytes: bytes, occupiedBytes: backlog))
+                #expect(governor.n >= before / 2)
+            }
+        }
+        turn(backlog: limits.low, ingress: bytes, 100)
+        turn(backlog: limits.low + 1, ingress: 30 * bytes, 100)
+        let before = governor.n
+        #expect(before > 30)
+        turn(backlog: limits.low, ingress: 2 * bytes, 500)
+        #expect(governor.n == before)
+        turn(backlog: limits.low - 1, ingress: 2 * bytes, 500)
+        #expect((2...4).contains(governor.n))
+    }
+
+    @Test("Of two loads that are the same now, the one that grows is diverted earlier")
+    func acceleration() {
+        let limits = SimulatedRelay.limits
+        let bytes = drainRate * 0.02
+        func n(_ ingress: (Double) -> Double) -> UInt32 {
+            var governor = Governor(limits: limits)
+            // Four seconds, at the end of which 20 MB/s come in by the fast average in both.
+            for step in 0..<200 {
+                governor.turn(
+                    Reading(
+                        seconds: 0.02, ingressBytes: UInt64(ingress(Double(step) * 0.02) * bytes),
+                        drainedBytes: UInt64(bytes), occupiedBytes: 0))
+            }
+            #expect(abs(governor.ingressRate - 2 * drainRate) < 0.1 * drainRate)
+            governor.turn(
+                Reading(
+                    seconds: 0.02, ingressBytes: UInt64(2 * bytes), drainedBytes: UInt64(bytes),
+                    occupiedBytes: limits.high - 5_600_000))
+            return governor.n
+        }
+        #expect(n { _ in 2 } == 1)
+        #expect(n { max(0, ($0 - 2.75) * 2) } > 1)
     }
 
     @Test("Whatever it is told, N stays within its bounds")

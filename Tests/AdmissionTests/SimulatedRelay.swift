@@ -13,6 +13,8 @@ struct SimulatedRelay {
     var replays = true
     /// A fixed N instead of the governor's.
     var fixed: UInt32?
+    /// Whether the sweep takes what is too old or too much.
+    var sweeps = true
 
     static let limits = PoolLimits(capacity: 64 << 20)
     static let step = 0.02
@@ -36,9 +38,11 @@ struct SimulatedRelay {
 
     init(
         offered: @escaping (Double) -> Double, drain: @escaping (Double) -> Double,
-        disk: @escaping (Double) -> Double = { _ in 400e6 }, replays: Bool = true, fixed: UInt32? = nil
+        disk: @escaping (Double) -> Double = { _ in 400e6 }, replays: Bool = true, fixed: UInt32? = nil,
+        sweeps: Bool = true
     ) {
         (self.offered, self.drain, self.disk, self.replays, self.fixed) = (offered, drain, disk, replays, fixed)
+        self.sweeps = sweeps
     }
 
     var occupied: Double { leaving + liveBytes }
@@ -60,7 +64,7 @@ struct SimulatedRelay {
         admitted += taken / Double(n)
         greatestOccupied = max(greatestOccupied, occupied)
         let sent = send()
-        sweep()
+        if sweeps { sweep() }
         let spilled = min(leaving, disk(time) * Self.step)
         leaving -= spilled
         onDisk += spilled

@@ -32,6 +32,8 @@ enum Probe {
             options.memory = 256 << 20
         }
         options.destinations = [.init(address: HostPort(host: "127.0.0.1", port: reader.port), name: "probe")]
+        // With metrics the delivering thread says how old things are.
+        options.metrics = HostPort(host: "127.0.0.1", port: 0)
         options.captureCPUs = CPUSet(parsing: arguments[1])
         options.workerCPUs = CPUSet(parsing: arguments[2])
         run(options)

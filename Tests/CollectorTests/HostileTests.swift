@@ -135,6 +135,25 @@ struct HostileTests {
         }
     }
 
+    @Test("A sensor that has had as many runs as there may be is let in: what was presented longest ago is forgotten")
+    func manyRuns() throws {
+        try withTemporaryDirectory(in: Deliveries.memory) { folder in
+            let collector = try RunningCollector("\(folder)/out")
+            let runs = (0..<1030).map { SampleRun(seed: 9000 + $0) }
+            let kept = Deliveries.batches(runs[0], 0..<2)
+            #expect(try Deliveries.deliver(kept, to: collector.port))
+            for run in runs.dropFirst() {
+                let player = try #require(Player(port: collector.port))
+                let nothing = Player.list(Player.owed, run, [], isLast: true)
+                #expect(try player.open([], runs: [run], owed: nothing))
+            }
+            // What is in the journal is never forgotten.
+            #expect(try Deliveries.deliver(kept, to: collector.port))
+            let report = try collector.stop()
+            #expect(report["batches"] == 2 && report["forgotten_runs"] == 6)
+        }
+    }
+
     @Test("With a token: the right one is let in and answered with a proof, another one and none are not")
     func tokens() throws {
         try withCollector(counter: "proof", count: 3, token: Self.token) { port in

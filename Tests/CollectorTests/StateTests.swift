@@ -72,7 +72,7 @@ struct StateTests {
             content.settled.insert(BatchRange(BatchLane(run: run, worker: 0, lane: 0), first: 0, count: 9))
         }
         let sensor = Sensor(SensorState(name: "s", content))
-        #expect(sensor.forgetRuns(before: now - CollectorLimit.runLifetime, keeping: [used]) == 1)
+        #expect(sensor.forgetRuns(before: now - CollectorLimit.runLifetime, keeping: [used]).count == 1)
         #expect(Set(sensor.claims.keys) == [fresh, used])
         #expect(Set(sensor.known.ranges.map(\.lane.run)) == [fresh, used])
         #expect(Set(sensor.state.present.runs.keys) == [fresh, used])

@@ -136,6 +136,24 @@ struct ReloadTests {
         }
     }
 
+    @Test("Limits that change are named; a file that is empty for the moment takes nobody out")
+    func limits() throws {
+        let collector = try ReferenceCollector()
+        defer { collector.stop() }
+        let first = ["to:", to(collector, "one")]
+        try withRun(first) { relay, write, all in
+            try waitUntil("batches") { collector.state.batches.count > 2 }
+            try write(["drain-timeout: 11s"] + first)
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("SIGHUP: changed: --drain-timeout")
+            try write([])
+            relay.child.send(signal: SIGHUP)
+            try relay.waitFor("no destination is named any more")
+            try relay.finish().expect(exits: 0)
+            expectSame(packets(of: collector), all)
+        }
+    }
+
     @Test(
         "Where destinations share: one joins and gets its part, one leaves and the others get what it was owed",
         arguments: ["round-robin", "flow"])

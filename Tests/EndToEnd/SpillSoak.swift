@@ -227,7 +227,7 @@ struct SoakFigures {
         lines.filter { line in
             (line.hasPrefix("spillway_\(metric){") || line.hasPrefix("spillway_\(metric) "))
                 && (destination.map { line.contains("\"\($0)\"") } ?? true)
-        }.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +)
+        }.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }.reduce(0) { $0 + Int($1) }
     }
 }
 

@@ -220,6 +220,7 @@ private final class IndexDriver {
             #expect(rig.newest(slot) == unsent.last.map { model.batches[$0].reference })
             #expect(rig.oldest(slot) == unsent.first.map { model.batches[$0].reference })
             #expect(rig.isDrained(slot) == unsent.isEmpty)
+            #expect(rig.owedSegments(slot) == model.owedSegments(slot))
             if let batch = model.batches(slot, .inFlight).first {
                 let segment = model.batches[batch].reference.segment
                 let count = model.batches(slot, .inFlight).count { isIn($0, segment) }

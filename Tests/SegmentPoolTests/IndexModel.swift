@@ -119,6 +119,11 @@ struct IndexModel {
         }
     }
 
+    /// Segments that their worker has left, in which a slot has something unsent or in flight.
+    func owedSegments(_ slot: Int) -> Int {
+        inUse.keys.count { inUse[$0]!.isSealed && slots[slot]!.owed[$0, default: 0] > 0 }
+    }
+
     private func isLent(_ handOut: Int) -> Bool {
         slots.contains { slot in
             guard let slot, slot.isPinned else { return false }

@@ -98,6 +98,7 @@ struct Seeded: RandomNumberGenerator {
     func newest(_ slot: Int) -> BatchReference? { index.newest(slot) }
     func oldest(_ slot: Int) -> BatchReference? { index.oldest(slot) }
     func isDrained(_ slot: Int) -> Bool { index.isDrained(slot) }
+    func owedSegments(_ slot: Int) -> Int { index.owedSegments(slot) }
     func isJoined(_ slot: Int) -> Bool { index.isJoined(slot) }
     func inFlight(_ slot: Int, in segment: UInt32) -> UInt32 { index.inFlight(slot, in: segment) }
     func leave(_ slot: Int) -> UInt64 { index.leave(slot) }

@@ -7,9 +7,11 @@ struct CollectorConnection {
     private let manners: CollectorManners
     private let number: Int
     private let challenge: [UInt8]
-    /// Everything that came, for the parser of whole streams.
+    /// Everything that came, for the parser of whole streams; or of it what was not looked at yet.
     private(set) var bytes: [UInt8] = []
-    /// How much of it has been looked at.
+    /// How many bytes came.
+    private var received = 0
+    /// How much of `bytes` has been looked at.
     private var offset = 0
     private var batchStart = 0
     private var sent = 0
@@ -69,7 +71,7 @@ struct CollectorConnection {
         guard isReadable(descriptor, 10) else { return }
         var room = 1 << 16
         if let cut = manners.cutsReading(number) {
-            room = min(room, cut - bytes.count)
+            room = min(room, cut - received)
             guard room > 0 else { throw Cut() }
         }
         if let rate = manners.readsAtMost {
@@ -83,7 +85,11 @@ struct CollectorConnection {
             return
         }
         bytes += buffer.prefix(count)
+        received += count
         try digest(known)
+        guard manners.keepsAtMost != nil else { return }
+        bytes.removeFirst(batchStart)
+        (offset, batchStart) = (offset - batchStart, 0)
     }
 
     private mutating func digest(_ known: borrowing Mutex<CollectorState>) throws {
@@ -105,7 +111,8 @@ struct CollectorConnection {
 
     /// A whole batch; the parser of streams, which checks all of it, gets the stream from its beginning.
     private mutating func take(_ batch: [UInt8], _ known: borrowing Mutex<CollectorState>) throws {
-        let parsed = try ParsedBatch(batch)
+        var parsed = try ParsedBatch(batch)
+        if let most = manners.keepsAtMost { parsed.keep(atMost: most) }
         let identity = CollectorState.Identity(
             run: parsed.run, worker: parsed.worker, lane: parsed.lane, number: parsed.number)
         known.withLock { state in

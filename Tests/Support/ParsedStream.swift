@@ -62,6 +62,14 @@ extension ParsedBatch {
     }
 }
 
+extension ParsedBatch {
+    /// Lets go of what is beyond so many bytes of each packet, and of all of the whole but the trailer.
+    mutating func keep(atMost most: Int) {
+        bytes = Array(bytes.suffix(96))
+        for place in packets.indices { packets[place].bytes = Array(packets[place].bytes.prefix(most)) }
+    }
+}
+
 /// Whether options are the one comment that a datagram made from fragments has: code 1, a text, and the end of options.
 private func isComment(_ source: ByteReader, _ place: Int, _ length: Int) -> Bool {
     source.half(place) == 1 && length == 4 + (Int(source.half(place + 2)) + 3) / 4 * 4 + 4

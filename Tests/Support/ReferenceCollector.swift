@@ -37,6 +37,9 @@ public struct CollectorManners: Sendable {
     public var forgets = false
     /// Bytes it reads in a second, for a slow one.
     public var readsAtMost: Int?
+    /// How many bytes of each packet it keeps, where there are too many to keep them whole; of a batch it keeps the trailer
+    /// then, which has a checksum over all of it, and of streams nothing. nil for everything.
+    public var keepsAtMost: Int?
     /// What it says after the last HAVE, beside acknowledgements.
     public var says: [UInt8] = []
     /// Whether what it has is told in HAVE.

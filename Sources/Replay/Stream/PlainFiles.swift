@@ -53,7 +53,8 @@ public struct PlainFiles: Sendable {
 }
 
 extension StreamPlayer {
-    /// Sends whole files to a plain reader. There is nothing to go on from after a break.
+    /// Sends whole files to a plain reader. There is nothing to go on from after a break, and nobody knows which packets the
+    /// reader has then: all count as undelivered, and the bytes are what its TCP has taken.
     func play(_ files: PlainFiles) {
         while !stop.isSet {
             var socket: StreamSocket?
@@ -66,6 +67,7 @@ extension StreamPlayer {
                 return
             } catch {
                 outcome.destination.problem = error.reason
+                outcome.destination.bytes = lastTaken
                 if let socket, socket.written > 0 { break }
                 if hasLostPatience { break }
                 Clock.sleep(nanoseconds: 100_000_000)

@@ -46,7 +46,7 @@ final class StreamPlayer {
     private var isGivenUp = false
     private var connections: UInt64 = 0
     /// Bytes of the present connection that the other side's TCP has.
-    private var lastTaken: UInt64 = 0
+    private(set) var lastTaken: UInt64 = 0
 
     // What belongs to one connection.
     private var inFlight: [InFlight] = []

@@ -34,7 +34,8 @@ public struct WireReplay: ~Copyable {
     private var queue: TransmitQueue
     private var clock: PaceClock
     private let signals: StopSignals
-    var report = WireReplayReport()
+    /// What has become of it so far; whole when `run` has ended, by an error too.
+    public internal(set) var report = WireReplayReport()
     private var isStopped = false
     private var started: UInt64 = 0, ended: UInt64 = 0
     private var lateSum: UInt64 = 0, lateCount: UInt64 = 0

@@ -57,6 +57,8 @@ public struct CacheRepair: ~Copyable {
             }
             try clear("repair")
         } catch {
+            // What is half made would only take the room that others need.
+            try? clear("repair")
             throw .system(error)
         }
     }
