@@ -18,7 +18,8 @@ extension Destination {
     @_noLocks mutating func beginReplay(_ stream: StreamContext, now: UInt64) -> Bool {
         guard let disk = unsafe disk, isBegun, inFlight.room > 0,
             inFlight.bytes < UInt64(stream.limits.ackWindow),
-            let next = unsafe disk.pointee.next()
+            let next = unsafe disk.pointee.next(),
+            gate.lets(through: descriptor, outstanding: written &- acknowledged, now: now)
         else { return false }
         let file = unsafe disk.pointee.catalogue[file: next.file]
         if file.runPlace == 0 {

@@ -47,13 +47,17 @@ extension Destination {
             inFlight.bytes + UInt64(bytes) < UInt64(stream.limits.ackWindow)
         {
             guard let reference = newestFirst ? index.newest(slot) : index.oldest(slot) else { return }
-            if prefersDisk(reference, index) { return }
+            if prefersDisk(reference, index) {
+                gate.liveAt = 0
+                return
+            }
             let batch = unsafe index.pool.batch(reference)
             if isClassic, batch.count > scratch.byteCount - scratchUsed { return }
             returnToOwnSection(stream)
             describeInterfaces(stream)
             describeLanes(stream)
             index.take(slot, reference)
+            gate.liveAt = now
             let note = PieceNote(index.pool, reference, bytes: batch.count)
             unsentPackets -= UInt64(note.packets)
             if isClassic {
@@ -273,7 +277,7 @@ extension Destination {
                 unsentPackets += UInt64(note.packets)
             }
         }
-        (section, sectionInterfaces) = (0, 0)
+        (section, sectionInterfaces, gate) = (0, 0, ReplayGate())
         (written, acknowledged, isBegun, described, toldLanes, isEnded) = (0, 0, false, 0, 0, false)
         plainDeliveries.clear()
         (isWritable, isBroken) = (false, false)

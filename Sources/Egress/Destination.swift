@@ -36,6 +36,7 @@ enum LinkState: UInt8 {
     var disk: UnsafeMutablePointer<DiskSource>?
     /// The same, whether the one who has the place now is owed anything there or not.
     let ownDisk: UnsafeMutablePointer<DiskSource>?
+    var gate = ReplayGate()
     /// The batch in hand waits for the disk, not for the socket.
     var isLoading = false
     var state = LinkState.vacant

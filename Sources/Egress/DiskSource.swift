@@ -39,8 +39,9 @@ struct DiskSource {
     private var ahead: FileWindow?
     private var behind: FileWindow?
 
-    /// How much of a file is brought into memory at a time.
-    private static var windowBytes: UInt64 { @_noLocks get { 2 << 20 } }
+    /// How much of a file is brought into memory at a time, and checked while the part before it is being sent: with half of it
+    /// the sending has to wait for the check now and then.
+    private static var windowBytes: UInt64 { @_noLocks get { 4 << 20 } }
 
     init(
         _ catalogue: Catalogue, claimant: Int, tools: SendingTools, checks: CheckQueue, connection: Int,

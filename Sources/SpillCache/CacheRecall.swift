@@ -117,14 +117,14 @@ public final class CacheRecall: Sendable {
         checker.work()
         let next = requests.withLock { $0.isEmpty ? nil : $0.removeFirst() }
         guard let next else { return }
-        let answer = answer(next)
+        let answer = answer(next, &checker)
         if let description = answer.description { checker.learn(answer.descriptor, description) }
         answers.withLock { $0.append(answer) }
         answerWaits.store(true, ordering: .releasing)
         wake.wake()
     }
 
-    private func answer(_ request: Request) -> Answer {
+    private func answer(_ request: Request, _ checker: inout BatchChecker) -> Answer {
         var answer = Answer(request: request, descriptor: -1)
         do throws(SystemError) {
             // It may be sealed, and so get its other name, at any moment.
@@ -137,7 +137,7 @@ public final class CacheRecall: Sendable {
             if answer.descriptor < 0 {
                 throw SystemError("open", "\(directory.path)/\(name)", code: -answer.descriptor)
             }
-            try find(&answer, name)
+            try find(&answer, name, &checker)
         } catch {
             if answer.descriptor >= 0 { close(answer.descriptor) }
             (answer.descriptor, answer.problem) = (-1, error)
@@ -145,12 +145,15 @@ public final class CacheRecall: Sendable {
         return answer
     }
 
-    /// Finds the batches of a file that is open.
-    private func find(_ answer: inout Answer, _ name: String) throws(SystemError) {
+    /// Finds the batches of a file that is open. A file has thousands: what waits to be sent is checked in between.
+    private func find(
+        _ answer: inout Answer, _ name: String, _ checker: inout BatchChecker
+    ) throws(SystemError) {
         let (path, expected, end) = ("\(directory.path)/\(name)", answer.request.expected, answer.request.end)
         // What stands before the first batch is only needed where an earlier life has written it.
         let limit = expected.isEarlier ? nil : Int(expected.batches)
-        if let walk = try? CacheWalk.run(answer.descriptor, to: end, batches: limit, path),
+        if let walk = try? CacheWalk.run(
+            answer.descriptor, to: end, batches: limit, path, between: { checker.work() }),
             CacheWalk.agrees(walk.batches, expected)
         {
             answer.batches = walk.batches
@@ -164,6 +167,7 @@ public final class CacheRecall: Sendable {
         for candidate in [name, answer.request.name.sealed] {
             do throws(SystemError) {
                 report = try CacheScan.run(candidate, in: directory, limit: end) { batch, _ throws(SystemError) in
+                    checker.work()
                     answer.batches.append(DiskBatch(batch.check.trailer, at: batch.offset))
                 }
                 break

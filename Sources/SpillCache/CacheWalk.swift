@@ -14,14 +14,16 @@ enum CacheWalk {
     /// The batches before a place.
     ///
     /// - Parameter limit: it ends behind so many batches; nil goes to the beginning of the file.
+    /// - Parameter between: what else there is to do, between one trailer and the next.
     /// - Throws: if the disk fails, and `EUCLEAN` where something is neither a batch nor checked blocks.
-    static func run(_ descriptor: Int32, to end: UInt64, batches limit: Int? = nil, _ path: String) throws(SystemError)
-        -> Outcome
-    {
+    static func run(
+        _ descriptor: Int32, to end: UInt64, batches limit: Int? = nil, _ path: String, between: () -> Void
+    ) throws(SystemError) -> Outcome {
         var outcome = Outcome()
         var place = end
         var tail = [UInt8](repeating: 0, count: BatchTrailer.byteCount)
         while place > 0, outcome.batches.count < limit ?? .max {
+            between()
             let count = min(Int(clamping: place), tail.count)
             let start = place - UInt64(count)
             let read = unsafe tail.withUnsafeMutableBytes {

@@ -126,6 +126,10 @@ SPILLWAY_NO_LOCKS long spillway_receive(int socket, void *buffer, size_t length)
 /// Bytes written to a TCP socket that the peer has not acknowledged (SIOCOUTQ, tcp(7)), or -errno.
 SPILLWAY_NO_LOCKS long spillway_unacknowledged(int socket);
 
+/// How much more the other end of a TCP connection can take: its window, less what waits here to be sent, and where it is near
+/// less all that is outstanding, which the caller knows (TCP_INFO); or -errno.
+SPILLWAY_NO_LOCKS long spillway_peer_room(int socket, uint64_t outstanding);
+
 /// accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC: the connection, or -errno.
 int spillway_accept(int socket);
 
