@@ -3,7 +3,8 @@ internal import Glibc
 /// How fast the destinations take bytes when they are given enough of them.
 ///
 /// Only time in which the sender was not starved counts, in windows long enough to hold several bursts of a socket. A whole
-/// window without a byte is a standstill: the rate is kept for when it ends.
+/// window without a byte is a standstill: the rate is kept for when it ends. What goes out in a window in which it was starved
+/// for a while is a lower bound.
 struct Drain: BitwiseCopyable, Sendable, Equatable {
     /// Bytes per second; 0 until anything was measured.
     private(set) var rate = 0.0
@@ -11,6 +12,10 @@ struct Drain: BitwiseCopyable, Sendable, Equatable {
     private(set) var isStill = false
     private var windowBytes = 0.0
     private var windowSeconds = 0.0
+    /// The same of all time, and whether it was starved in it.
+    private var wholeBytes = 0.0
+    private var wholeSeconds = 0.0
+    private var wasStarved = false
     /// Since the sender was last seen busy for a whole window.
     private var starvedSeconds = 0.0
 
@@ -26,6 +31,7 @@ struct Drain: BitwiseCopyable, Sendable, Equatable {
 
     /// Takes in what was taken.
     mutating func add(bytes: UInt64, seconds: Double, isStarved: Bool) {
+        bound(Double(bytes), seconds, isStarved)
         if isStarved {
             isStill = false
             starvedSeconds += seconds
@@ -41,5 +47,15 @@ struct Drain: BitwiseCopyable, Sendable, Equatable {
             rate = rate == 0 ? measured : rate + (measured - rate) * Self.weight
         }
         (windowBytes, windowSeconds, starvedSeconds) = (0, 0, 0)
+    }
+
+    private mutating func bound(_ bytes: Double, _ seconds: Double, _ isStarved: Bool) {
+        wholeBytes += bytes
+        wholeSeconds += seconds
+        wasStarved = wasStarved || isStarved
+        guard wholeSeconds >= Self.window else { return }
+        // Before anything was measured there is nothing it could be too little for.
+        if wasStarved, rate > 0 { rate = max(rate, wholeBytes / wholeSeconds) }
+        (wholeBytes, wholeSeconds, wasStarved) = (0, 0, false)
     }
 }

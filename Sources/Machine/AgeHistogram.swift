@@ -12,17 +12,31 @@ public struct AgeHistogram: BitwiseCopyable, Sendable {
         let octave = 63 - value.leadingZeroBitCount
         let fraction = Int(truncatingIfNeeded: (value >> UInt64(truncatingIfNeeded: octave - 4)) & 15)
         let index = min((octave - 4) * 16 + fraction, 767)
-        buckets[index] &+= 1
+        if buckets[index] == .max { halve() }
+        buckets[index] += 1
         count += 1
+    }
+
+    /// Forgets half of everything, evenly: what a bucket can count is some days of full speed.
+    @_noLocks private mutating func halve() {
+        count = 0
+        var index = 0
+        while index < 768 {
+            buckets[index] /= 2
+            count += UInt64(buckets[index])
+            index += 1
+        }
     }
 
     /// Counts what another has counted, too.
     @_noLocks public mutating func add(_ other: Self) {
         guard other.count > 0 else { return }
-        count += other.count
+        count = 0
         var index = 0
         while index < 768 {
-            buckets[index] &+= other.buckets[index]
+            let (sum, overflows) = buckets[index].addingReportingOverflow(other.buckets[index])
+            buckets[index] = overflows ? .max : sum
+            count += UInt64(buckets[index])
             index += 1
         }
     }

@@ -51,10 +51,11 @@ extension RelayRun {
         }
         return [
             gauge(
-                "age_of_information_seconds", "Age of the freshest packet delivered, sampled every 10 ms", \.information
+                "age_of_information_seconds",
+                "Age of the freshest packet delivered, sampled every 10 ms since the start", \.information
             ),
-            gauge("age_live_seconds", "Age at delivery of what was sent from memory", \.live),
-            gauge("age_replay_seconds", "Age at delivery of what was sent from disk", \.replay),
+            gauge("age_live_seconds", "Age at delivery of what was sent from memory, since the start", \.live),
+            gauge("age_replay_seconds", "Age at delivery of what was sent from disk, since the start", \.replay),
         ]
     }
 

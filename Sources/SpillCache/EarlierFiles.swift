@@ -103,10 +103,13 @@ public struct EarlierFiles {
     /// Cuts the torn tail and seals; false if there is nothing good in the file, which is then removed, or moved to
     /// `damaged` if it is not empty, and if it is of another version.
     private mutating func seal(_ name: CacheFileName) throws(SystemError) -> Bool {
-        var packets: [UInt32] = []
+        var found: [OwedFile.FoundBatch] = []
         var recovered = try CacheFileWriter.recovering(
             name, in: directory, application: application, kind: .spill
-        ) { batch, _ in packets.append(batch.check.trailer.packets) }
+        ) { batch, section in
+            let trailer = batch.check.trailer
+            found.append(.init(packets: trailer.packets, owner: section.owner(ofLane: trailer.lane)))
+        }
         let report = recovered.report
         if let version = report.foreignVersion {
             log("--spill: \(directory.path)/\(name.open): written in version \(version); the file is left alone")
@@ -121,7 +124,7 @@ public struct EarlierFiles {
                 "--spill: \(name.open): \(report.tornBytes) bytes of a torn end are cut off, \(report.damagedPlaces)"
                     + " damaged places passed over")
         }
-        try amendNote(of: name, isDamaged: report.damagedPlaces > 0, packets)
+        try amendNote(of: name, isDamaged: report.damagedPlaces > 0, found)
         guard var writer = recovered.writer.take(), report.contents.batches > 0 else {
             // Without a head nothing behind it can be understood; that is no reason to throw it away.
             if report.damagedPlaces > 0 || report.header == nil && report.tornBytes > 0 {
@@ -140,14 +143,20 @@ public struct EarlierFiles {
     ///
     /// - Parameters:
     ///   - isDamaged: batches between others are gone, and nobody knows how many: those behind have other places now.
-    ///   - packets: of each batch that is left.
-    private mutating func amendNote(of name: CacheFileName, isDamaged: Bool, _ packets: [UInt32]) throws(SystemError) {
-        guard let before = note(of: name), isDamaged || Int(before.batches) > packets.count else { return }
+    ///   - found: the batches that are left.
+    private mutating func amendNote(
+        of name: CacheFileName, isDamaged: Bool, _ found: [OwedFile.FoundBatch]
+    ) throws(SystemError) {
+        // Without a note a file is owed to everybody; where every batch is somebody's share, that is known better.
+        let areShares = !found.isEmpty && found.allSatisfy { $0.owner != nil }
+        guard let before = note(of: name) ?? (areShares ? OwedFile(batches: 0, packets: 0, destinations: []) : nil)
+        else { return }
         var note = before
-        if isDamaged { note.forgetPlaces() } else { note.cut(to: packets) }
-        let all = packets.reduce(0) { $0 + UInt64($1) }
-        for (was, new) in zip(before.destinations, note.destinations) {
-            let left = note.packets(owedTo: new, of: all)
+        if isDamaged { note.forgetPlaces() } else { note.cut(to: found.map(\.packets)) }
+        note.complete(found)
+        guard note != before else { return }
+        for was in before.destinations {
+            let left = note.part(of: was.name)?.packets ?? 0
             if was.packets > left { lost[was.name, default: 0] += was.packets - left }
         }
         try directory.replace(OwedFile.name(of: name), with: note.bytes, durably: isDurable)

@@ -65,6 +65,29 @@ public struct OwedFile: Sendable, Equatable {
         }
     }
 
+    /// A batch as it was found in the file.
+    struct FoundBatch {
+        var packets: UInt32
+        /// Whose share it is; nil where it is everybody's.
+        var owner: String?
+    }
+
+    /// Speaks of all batches that were found: those that came later are owed to whose share they are, or to all named here.
+    mutating func complete(_ all: [FoundBatch]) {
+        guard Int(batches) <= all.count else { return }
+        for owner in Set(all[Int(batches)...].compactMap(\.owner)).sorted() where part(of: owner) == nil {
+            destinations.append(Destination(name: owner, packets: 0, bits: []))
+        }
+        for ordinal in Int(batches)..<all.count {
+            for place in destinations.indices
+            where all[ordinal].owner ?? destinations[place].name == destinations[place].name {
+                destinations[place].packets += UInt64(all[ordinal].packets)
+                destinations[place].add(UInt32(ordinal))
+            }
+        }
+        (batches, packets) = (UInt32(all.count), all.reduce(0) { $0 + UInt64($1.packets) })
+    }
+
     /// The name of the file beside a cache file.
     public static func name(of file: CacheFileName) -> String { String(file.sealed.dropLast(7)) + ".owed" }
 

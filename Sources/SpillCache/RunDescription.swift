@@ -48,6 +48,16 @@ public struct RunDescription: Sendable {
         return true
     }
 
+    /// The destination whose share a lane is; nil where it is everybody's, or not described.
+    func owner(ofLane lane: UInt16) -> String? {
+        for block in lanes where UInt16(block[10]) | UInt16(block[11]) << 8 == lane {
+            let count = Int(block[14])
+            guard count > 0, 32 + count <= block.count - 4 else { return nil }
+            return String(decoding: block[32..<32 + count], as: UTF8.self)
+        }
+        return nil
+    }
+
     /// Takes in an Interface Statistics Block. False if it is none, or of an interface that is not described.
     public mutating func add(statistics block: [UInt8]) -> Bool {
         var source = ByteSource(block)

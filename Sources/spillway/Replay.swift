@@ -1,7 +1,9 @@
 import ArgumentParser
+import Machine
 import Options
 import Relay
 import Replay
+import SpillCache
 import Telemetry
 
 /// `spillway replay`.
@@ -13,7 +15,8 @@ struct Replay: ParsableCommand {
             Onto a wire packets go as they were recorded, or at a pace of their own. When each is
             due is counted from one point in time, so that nothing adds up. Packets that the
             interface cannot take are left out and counted; those cut when they were captured
-            go out as short as they are.
+            go out as short as they are. A cache goes out in the order of time; it is first sorted into
+            a file without a name in TMPDIR, which must have room for all of it.
             To destinations capture files go as with 'spillway run -r', or, to plain readers
             (ack=none) and if they are pcapng, as they are. Batches of a cache go as
             they are, newest first; those that a collector has are left out. The cache may be in
@@ -26,6 +29,8 @@ struct Replay: ParsableCommand {
                 spillway replay capture.pcapng -i veth0
               Ten times as fast, and again and again:
                 spillway replay capture.pcapng -i veth0 --pace 10x --loop 0
+              What a cache has, in the order of time:
+                spillway replay /var/lib/spillway -i veth0
               As fast as the interface takes it:
                 spillway replay a.pcap b.pcap -i veth0 --pace top
               To a collector:
@@ -43,7 +48,7 @@ struct Replay: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "Capture files, - for standard input, or the directory of a cache (with --to).", valueName: "file"))
+            "Capture files, - for standard input, or the directory of a cache.", valueName: "file"))
     var inputs: [String] = []
 
     @OptionGroup(title: "Onto a wire") var wire: WireArguments
@@ -59,13 +64,11 @@ struct Replay: ParsableCommand {
         let directories = options.inputs.filter(Surroundings.isDirectory)
         switch options.target {
         case .interface(let interface):
-            if let directory = directories.first {
-                throw Failure(
-                    .usage,
-                    "\(directory): a directory; make a file of the cache with 'spillway inspect \(directory) --export FILE'"
-                )
+            guard let directory = directories.first else { return try play(options, interface, report) }
+            guard options.inputs.count == 1 else {
+                throw Failure(.usage, "\(directory): a cache is replayed alone; leave the other inputs out")
             }
-            try play(options, interface, report)
+            try play(cache: directory, options, interface, report)
         case .destinations(let destinations):
             if let directory = directories.first {
                 guard options.inputs.count == 1 else {
@@ -88,7 +91,29 @@ struct Replay: ParsableCommand {
         }
     }
 
-    private func play(_ options: ReplayOptions, _ interface: String, _ output: FileOutput?) throws(Failure) {
+    /// Puts the packets of a cache on the wire.
+    private func play(
+        cache: String, _ options: ReplayOptions, _ interface: String, _ output: FileOutput?
+    ) throws(Failure) {
+        let sorted: SortedCache
+        do throws(SystemError) {
+            sorted = try SortedCache(
+                cache, in: Surroundings.environment["TMPDIR"] ?? "/var/tmp",
+                application: "spillway \(spillwayVersion) replay")
+        } catch {
+            throw Failure(writing: error)
+        }
+        guard sorted.report.packets > 0 || sorted.problem(of: cache) != nil else {
+            throw Failure(.noInput, "\(cache): no packets of a cache in it")
+        }
+        var options = options
+        options.inputs = [sorted.path]
+        try play(options, interface, output, problem: sorted.problem(of: cache))
+    }
+
+    private func play(
+        _ options: ReplayOptions, _ interface: String, _ output: FileOutput?, problem: String? = nil
+    ) throws(Failure) {
         let console = Console.standard
         func say(_ result: WireReplayReport) throws(Failure) {
             console.show("")
@@ -104,11 +129,12 @@ struct Replay: ParsableCommand {
             throw Failure(error)
         }
         console.say("spillway: sending out of \(interface) by \(replay.mode.rawValue)")
-        let result: WireReplayReport
+        var result: WireReplayReport
         do throws(TransmitError) { result = try replay.run() } catch {
             try say(replay.report)
             throw Failure(error)
         }
+        if let problem { result.problems.append(problem) }
         try say(result)
         if !result.problems.isEmpty { throw Failure(.badData, result.problems.joined(separator: "\nspillway: ")) }
     }

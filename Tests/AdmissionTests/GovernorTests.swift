@@ -104,6 +104,18 @@ struct GovernorTests {
         #expect(relay.dropped == 0)
     }
 
+    @Test("What goes out while there is no more to send shows what the receiver takes at least")
+    func lowerBound() {
+        // Five times the drain, and then less than the receiver, which takes everything now.
+        var relay = SimulatedRelay(
+            offered: { $0 < 20 ? 5 * drainRate : 3 * drainRate }, drain: { $0 < 20 ? drainRate : 100 * drainRate })
+        relay.run(seconds: 20)
+        #expect(relay.n > 1)
+        relay.run(seconds: 10)
+        #expect(relay.n == 1)
+        #expect(relay.governor.drainRate >= 2.9 * drainRate)
+    }
+
     @Test("A receiver that becomes faster is found out, with replay and without", arguments: [true, false])
     func fasterReceiver(_ replays: Bool) {
         var relay = SimulatedRelay(

@@ -17,7 +17,7 @@ struct InspectReplayTests {
             (["replay", "f", "--to", "h:1", "--loop", "2"], ["--loop 2", "-i"]),
             (["replay", "f", "-i", "e", "--token-file", "t"], ["--token-file t", "--to"]),
             (["replay", "f", "-i", "e", "--transmit", "magic"], ["--transmit magic", "af-packet"]),
-            (["replay", "/", "-i", "lo"], ["/: a directory", "--export"]),
+            (["replay", "/", "/", "-i", "lo"], ["/: a cache is replayed alone"]),
         ] as [([String], [String])])
     func usage(arguments: [String], words: [String]) throws {
         let result = try spillway(arguments)

@@ -65,7 +65,7 @@ extension FailingDisk.Content {
         case 45:
             refusal(illness.changing)
                 ?? rename(request, names: request.names(behind: 16), replaces: request.word(8) & 1 == 0)
-        case 20, 30: refusal(illness.syncing) ?? DiskAnswer()  // FSYNC, FSYNCDIR
+        case 20, 30: refusal(illness.syncing) ?? sync(request)  // FSYNC, FSYNCDIR
         default: DiskAnswer(error: ENOSYS)
         }
     }
@@ -146,6 +146,13 @@ extension FailingDisk.Content {
         let data = nodes[request.node]?.data ?? []
         let start = min(Int(request.long(8)), data.count)
         return DiskAnswer(bytes: Array(data[start..<min(start + Int(request.word(16)), data.count)]))
+    }
+
+    private mutating func sync(_ request: DiskRequest) -> DiskAnswer {
+        if request.operation == 20 { syncs += 1 }
+        let length = nodes[request.node]?.data.count ?? 0
+        nodes[request.node]?.synced = length
+        return DiskAnswer()
     }
 
     private mutating func write(_ request: DiskRequest) -> DiskAnswer {

@@ -29,6 +29,8 @@ final class FailingDisk: Sendable {
         var links = 1
         /// How often the kernel has been told of it.
         var lookups = 0
+        /// Bytes that were there at the last sync.
+        var synced = 0
     }
 
     /// All there is.
@@ -40,6 +42,8 @@ final class FailingDisk: Sendable {
         /// Bytes that were written, and requests that failed.
         var written = 0
         var failures = 0
+        /// Syncs of files.
+        var syncs = 0
     }
 
     /// Where it is mounted.
@@ -74,6 +78,29 @@ final class FailingDisk: Sendable {
     var failures: Int { content.withLock(\.failures) }
     /// Names of the files on it.
     var names: [String] { content.withLock { $0.names.keys.sorted() } }
+
+    /// Syncs of files so far.
+    var syncs: Int { content.withLock(\.syncs) }
+
+    /// Bytes of cache files that no sync has covered.
+    var unsynced: Int {
+        content.withLock { content in
+            content.names.filter { $0.key.contains(".pcapng") }.reduce(0) { sum, name in
+                let node = content.nodes[name.value]
+                return sum + (node?.data.count ?? 0) - (node?.synced ?? 0)
+            }
+        }
+    }
+
+    /// The machine loses power: of every file what no sync has covered is gone. Names stay.
+    func losePower() {
+        content.withLock { content in
+            for number in content.nodes.keys {
+                let synced = content.nodes[number]!.synced
+                if content.nodes[number]!.data.count > synced { content.nodes[number]!.data.removeSubrange(synced...) }
+            }
+        }
+    }
 
     /// Makes it ill, or well.
     func set(_ illness: Illness = Illness()) { content.withLock { $0.illness = illness } }

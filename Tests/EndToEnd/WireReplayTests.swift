@@ -132,6 +132,62 @@ struct WireReplayTests {
         }
     }
 
+    @Test(
+        "A cache: its packets, of several files and workers' turns, arrive in the order of time; what is damaged does not",
+        arguments: ["recorded", "20Kpps"])
+    func cache(pace: String) throws {
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let cache = "\(folder)/cache"
+                // Two runs, whose times are interleaved.
+                let packets = frames(600)
+                for turn in 0..<2 {
+                    let mine = packets.enumerated().filter { $0.offset % 2 == turn }.map(\.element)
+                    try writeFile("\(folder)/in", nanosecondFile(mine))
+                    try relay([
+                        "-r", "\(folder)/in", "--batch-packets", "20", "--to", "127.0.0.1:9,name=it", "--spill", cache,
+                        "--sync", "none", "--drain-timeout", "100ms",
+                    ]).expect(exits: 69)
+                }
+                let before = try cacheFiles(cache).map { try readFile("\(cache)/\($0)") }
+                let tap = try Wiretap("right", in: space, to: "\(folder)/seen.pcap")
+                let result = try space.replay([cache, "--pace", pace], folder: folder)
+                #expect(result.command.status == .exited(0), "\(result.command.errorText)")
+                #expect(try tap.packets(600).map(\.bytes) == packets.map(\.bytes))
+                #expect(result.count("packets") == 600 && result.count("sent") == 600)
+                // Nothing in it is changed, and nothing is delivered by that.
+                #expect(try cacheFiles(cache).map { try readFile("\(cache)/\($0)") } == before)
+                guard pace != "recorded" else { return }
+                // The first record of the first file.
+                let path = "\(cache)/\(try cacheFiles(cache)[0])"
+                var bytes = try readFile(path)
+                let place = try #require(stride(from: 0, to: bytes.count, by: 4).first { bytes.word($0) == 6 })
+                bytes[place + 40] ^= 1
+                try writeFile(path, bytes)
+                let again = try Wiretap("right", in: space, to: "\(folder)/again.pcap")
+                let damaged = try space.replay([cache, "--pace", pace], folder: folder)
+                #expect(damaged.command.status == .exited(65))
+                #expect(damaged.command.errorText.contains("\(cache): left out 1 damaged places"))
+                let run = try packetsOfBatch(before[0])
+                let rest = packets.map(\.bytes).filter { !run.contains($0) }
+                #expect(run.count == 20 && rest.count == 580)
+                #expect(try again.packets(580).map(\.bytes) == rest)
+            }
+        }
+    }
+
+    /// The packets of the first batch of a cache file.
+    private func packetsOfBatch(_ file: [UInt8]) throws -> Set<[UInt8]> {
+        var (offset, found): (Int, Set<[UInt8]>) = (0, [])
+        while offset + 12 <= file.count, file.word(offset) != 0x8053_5054 {
+            if file.word(offset) == 6 {
+                found.insert(Array(file[(offset + 28)..<(offset + 28 + Int(file.word(offset + 20)))]))
+            }
+            offset += Int(file.word(offset + 4))
+        }
+        return found
+    }
+
     @Test("Again and again, up to a number of packets; the clock goes on from loop to loop")
     func loops() throws {
         try withNetworkNamespace { space in
