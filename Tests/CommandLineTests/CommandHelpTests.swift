@@ -26,7 +26,7 @@ struct HelpedCommand: CustomTestStringConvertible, Sendable {
         HelpedCommand("generate", GenerateOption.self, examples: 4),
         HelpedCommand("inspect", InspectOption.self, flags: ["--check", "--repair", "--json"], examples: 4),
         HelpedCommand("receive", ReceiveOption.self, flags: ["--pass-on", "--sync", "--once"], examples: 3),
-        HelpedCommand("replay", ReplayOption.self, examples: 5),
+        HelpedCommand("replay", ReplayOption.self, examples: 6),
         HelpedCommand("run", RunOption.self, flags: ["--busy-poll"], examples: 6),
         HelpedCommand("send", SendOption.self, examples: 3),
         HelpedCommand("serve", ServeOption.self, examples: 2),

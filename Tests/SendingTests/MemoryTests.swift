@@ -53,8 +53,9 @@ struct MemoryTests {
                 connection.receive(until: end)
                 #expect(connection.received == TestFile.bytes(0..<end))
                 try driver.finish(&transfer)
-                // What the kernel was still reading when it was asked to let go of it may stay.
-                #expect(file.residentPages() <= (1 << 20) / 4096, "\(end): \(file.residentPages())")
+                // What the kernel was still reading when it was asked to let go of it may stay, and what went last may be in the
+                // hands of a socket. Without letting go it would be all of it.
+                #expect(file.residentPages() <= (3 << 20) / 4096, "\(end): \(file.residentPages())")
             }
         }
     }
