@@ -66,14 +66,7 @@ struct SpillPolicyTests {
                 }
                 let durable = try wholeNumbersOnDisk(disk.path)
                 #expect(durable.isSubset(of: written) && durable.count >= counted)
-                let late = try space.reader()
-                let next = try space.relay(["-i", "right", "--to", "\(late.address),name=slow", "--spill", disk.path])
-                try waitUntil("the next life to deliver it") { !disk.names.contains { $0.contains(".pcapng") } }
-                let result = try stop(next)
-                result.expect(exits: 0)
-                try expectLedger(result)
-                try late.waitForEnd()
-                let found = numbers(in: late)
+                let found = try space.numbersLeft(on: disk, for: "slow")
                 #expect(Set(found).count == found.count && Set(found).isSubset(of: durable) && found.count >= counted)
             }
         }

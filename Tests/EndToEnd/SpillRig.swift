@@ -129,3 +129,17 @@ func numberOfBlock(_ bytes: [UInt8], _ offset: Int) -> Int {
     let start = offset + 28 + 42
     return bytes[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
 }
+
+extension NetworkNamespace {
+    /// The numbers that a next life delivers to a destination of what lies on a disk, until nothing lies there.
+    func numbersLeft(on disk: FailingDisk, for name: String) throws -> [Int] {
+        let late = try reader()
+        let next = try relay(["-i", "right", "--to", "\(late.address),name=\(name)", "--spill", disk.path])
+        try waitUntil("the next life to deliver it") { !disk.names.contains { $0.contains(".pcapng") } }
+        let result = try stop(next)
+        result.expect(exits: 0)
+        try expectLedger(result)
+        try late.waitForEnd()
+        return numbers(in: late)
+    }
+}
