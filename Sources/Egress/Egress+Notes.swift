@@ -20,14 +20,18 @@ extension Egress {
             cache.catalogue[file: place].isDirty = true
         }
         care.earlier = [:]
+        let notes = changedNotes(cache)
         do throws(SystemError) {
-            for (name, note) in changedNotes(cache) {
+            for (name, note) in notes {
                 try cache.setup.directory.replace(name, with: note.bytes, durably: false)
             }
             try cache.setup.directory.replace(
                 KnownDestinations.fileName, with: care.known.bytes, durably: cache.setup.sync != .none)
         } catch {
             setup.log("--spill: \(error)")
+            // The keeper tries again until the disk takes them.
+            for (name, note) in notes { cache.keeper.write(name, note.bytes) }
+            cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
         }
     }
 
