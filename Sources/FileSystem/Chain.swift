@@ -101,7 +101,8 @@ final class Chain {
                 return .bytes(count)
             }
             if hasEnded { return .end }
-            if let failure { return .failure(failure) }
+            // What was given on before can be read again.
+            if let failure, position >= part.end { return .failure(failure) }
             if part.length != nil { return try goOn(from: part) }
             let count = try unsafe part.read(target, at: part.skipped + (position - part.start))
             if count > 0 { return .bytes(count) }

@@ -67,9 +67,8 @@ struct RecordWalk: BitwiseCopyable {
             let available = bytes.count &- at
             let header = unsafe bytes.baseAddress! + at
             guard unsafe available >= neededBytes(header, available) else {
-                // Only a part of a header: it can go if nothing in it is to be changed and it is no reserved space.
-                guard isRaw else { return at }
-                return unsafe !Self.isZero(header, available) || isRecord(file) ? bytes.count : at
+                // Only a part of a header: it can go if nothing in it is to be changed and all of it would.
+                return isRaw && isRecord(file) ? bytes.count : at
             }
             guard let length = unsafe recordLength(header) else { return at }
             lastStart = position
@@ -111,8 +110,9 @@ struct RecordWalk: BitwiseCopyable {
         return true
     }
 
-    /// Whether a record begins at `position`, by what the file has there; steps over it if it is all there to be seen. A
-    /// header that begins with zeros is no rarity: every 256th second does in a little-endian file.
+    /// Whether a record begins at `position`, by what the file has there; of one that is not all there yet, whether it is no
+    /// reserved space. A header that begins with zeros is no rarity: every 256th second does in a little-endian file. The
+    /// walk stays before it, so that a file that ends there for its reader is completed by what its header lacks.
     @_noLocks
     private mutating func isRecord(_ file: Int32) -> Bool {
         var space: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
@@ -120,10 +120,7 @@ struct RecordWalk: BitwiseCopyable {
             let header = buffer.baseAddress!
             let count = unsafe spillway_pread(file, header, headerBytes, position)
             guard count == headerBytes else { return unsafe count > 0 && !Self.isZero(header, count) }
-            guard let length = unsafe recordLength(header) else { return false }
-            lastStart = position
-            position = position &+ UInt64(length)
-            return true
+            return unsafe recordLength(header) != nil
         }
     }
 

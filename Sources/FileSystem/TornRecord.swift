@@ -40,7 +40,7 @@ enum TornRecord {
         if length < shortest && start.count < 8 {
             length = isBigEndian || start.count <= 4 ? length | shortest : length + 1 << (8 * UInt32(start.count - 4))
         }
-        guard length & 3 == 0, length <= RecordWalk.blockMax else { return nil }
+        guard length & 3 == 0, length >= 12, length <= RecordWalk.blockMax else { return nil }
         header.replaceSubrange(4..<8, with: bytes(length, isBigEndian))
         let block = header + [UInt8](repeating: 0, count: Int(length) - 12) + bytes(length, isBigEndian)
         return Array(block[start.count...])

@@ -105,6 +105,36 @@ struct FormatTests {
         try mounted.waitForLog("b: at offset \(good): a length that cannot be right")
     }
 
+    @Test("What was given on of a damaged file can be read again after the error", arguments: [false, true])
+    func readAgain(isPcapng: Bool) throws {
+        let make = { (numbers: Range<Int>) in isPcapng ? captureNG(numbers) : capture(numbers) }
+        var bad = make(0..<6)
+        let good = make(0..<3).count
+        bad.replaceSubrange(good + (isPcapng ? 4 : 8)..<good + (isPcapng ? 8 : 12), with: [0xFF, 0xFF, 0xFF, 0xFF])
+        let mounted = try mounted([("a", make(7..<9)), ("b", bad)])
+        let file = unsafe open(mounted.path("a..b"), O_RDONLY | O_CLOEXEC)
+        try #require(file >= 0)
+        defer { close(file) }
+        let expected = isPcapng ? make(7..<9) + make(0..<3) : joinedCaptures(make(7..<9), make(0..<3))
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        var read = 0
+        while true {
+            let count = unsafe bytes.withUnsafeMutableBytes {
+                unsafe pread(file, $0.baseAddress! + read, 1000, off_t(read))
+            }
+            guard count > 0 else {
+                #expect(count == -1 && errno == EIO)
+                break
+            }
+            read += count
+        }
+        #expect(Array(bytes[..<read]) == expected)
+        for offset in stride(from: expected.count - 1, through: 0, by: -7) {
+            let count = unsafe bytes.withUnsafeMutableBytes { unsafe pread(file, $0.baseAddress!, 50, off_t(offset)) }
+            #expect(Array(bytes[..<max(0, count)]) == Array(expected[offset...].prefix(50)), "at \(offset)")
+        }
+    }
+
     @Test("L5: neighbours of other byte order and coarser time are converted, and every packet is the same")
     func conversions() throws {
         try requireTool("tshark")
