@@ -8,8 +8,29 @@ public struct EarlierFile: Sendable {
     public let name: CacheFileName
     /// What is in it, in short, and which batches these are.
     public let summary: CacheSummary, ranges: [BatchRange]
-    /// What each destination is owed of it; nil where nobody has written that down, so that it is owed to all there were.
-    public let owed: OwedFile?
+    /// What each destination is owed of it, of all its batches; nil where nobody knows who there was.
+    public internal(set) var owed: OwedFile?
+    /// Whether just that is written down beside it.
+    public internal(set) var isNoted: Bool
+
+    /// A destination's part is taken out: it is no longer in `owed`.
+    public mutating func takePart(of name: String) -> OwedFile.Destination? {
+        guard let place = owed?.destinations.firstIndex(where: { $0.name == name }) else { return nil }
+        return owed?.destinations.remove(at: place)
+    }
+
+    /// Only these batches are good; everybody is owed of them what they were owed before, all where that cannot be told.
+    ///
+    /// - Parameter ordinals: their places before.
+    public mutating func keep(_ good: [DiskBatch], from ordinals: [UInt32]?) {
+        guard var left = owed else { return }
+        (left.batches, left.packets) = (UInt32(good.count), good.reduce(0) { $0 + UInt64($1.packets) })
+        left.destinations = left.destinations.map { $0.among(good, from: ordinals) }
+        owed = left
+    }
+
+    /// Somebody is owed something of it that is not written down.
+    public mutating func isOwedMore() { isNoted = false }
 
     /// Bytes of the file.
     public var byteCount: UInt64 { summary.footerOffset + UInt64(summary.blockLength) }
@@ -23,6 +44,7 @@ public struct EarlierFiles {
     public private(set) var lost: [String: UInt64] = [:]
 
     private let directory: DirectoryHandle
+    private let known: [String]?
     private let application: String
     private let isDurable: Bool
     private let log: (String) -> Void
@@ -30,12 +52,15 @@ public struct EarlierFiles {
     /// Reads a directory. Files that were not sealed are, once their torn tail is cut.
     ///
     /// - Parameters:
+    ///   - known: all who were owed what nothing is written down about; nil if nobody knows that.
     ///   - isDurable: whether sealing syncs.
     ///   - log: told what could not be used, and why.
     public init(
-        in directory: DirectoryHandle, application: String, isDurable: Bool, log: @escaping (String) -> Void
+        in directory: DirectoryHandle, known: [String]?, application: String, isDurable: Bool,
+        log: @escaping (String) -> Void
     ) throws(SystemError) {
-        (self.directory, self.application, self.isDurable, self.log) = (directory, application, isDurable, log)
+        (self.directory, self.known, self.application) = (directory, known, application)
+        (self.isDurable, self.log) = (isDurable, log)
         var notes: [String] = []
         var bases: Set<String> = []
         for text in try directory.names() {
@@ -91,7 +116,23 @@ public struct EarlierFiles {
         guard footer.summary.kind == .spill, footer.summary.batches <= UInt64(Catalogue.batchesPerFile),
             footer.ranges.allSatisfy({ $0.lane.run == name.run })
         else { throw .version(path: path, version: CacheHeader.version) }
-        return EarlierFile(name: name, summary: footer.summary, ranges: footer.ranges, owed: note(of: name))
+        let note = note(of: name)
+        var owed = note ?? known.map { OwedFile(nothingTo: $0) }
+        owed?.owe(batches: UInt32(footer.summary.batches), packets: footer.summary.packets)
+        return EarlierFile(
+            name: name, summary: footer.summary, ranges: footer.ranges, owed: owed,
+            isNoted: owed == note || owed.map { write($0, for: name) } == true)
+    }
+
+    /// Writes down what nobody could read there: who is known may change before the file is looked at again.
+    private func write(_ owed: OwedFile, for name: CacheFileName) -> Bool {
+        do throws(SystemError) {
+            try directory.replace(OwedFile.name(of: name), with: owed.bytes, durably: false)
+            return true
+        } catch {
+            log("--spill: \(error)")
+            return false
+        }
     }
 
     /// What is written down about a file; nil if nothing is that checks.
