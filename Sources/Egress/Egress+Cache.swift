@@ -87,6 +87,8 @@ extension Egress {
             discard(place, cache)
         case .closed where file.isGivenUp && !cache.catalogue.isOwed(place): leaveAlone(place, cache)
         case .closed where !cache.catalogue.isOwed(place) && !isKept(file, cache): discard(place, cache)
+        // What is past leaves when it is closed.
+        case .open where file.batches > 0 && isPast(file, cache): unsafe line.pointee.closeFile(place)
         case .open where file.batches > 0 && !cache.catalogue.isOwed(place) && stream.inputEnded:
             unsafe line.pointee.closeFile(place)
         case .leaving: discard(place, cache)
@@ -201,7 +203,7 @@ extension Egress {
     mutating func spillAll() {
         guard let line = unsafe spill, unsafe !line.pointee.sweepsAll else { return }
         unsafe line.pointee.sweepsAll = true
-        guard !setup.isFileInput else { return }
+        guard endsInTime else { return }
         for place in care.connections {
             guard let disk = unsafe connections[place].disk else { continue }
             let oldest = unsafe index.oldest(connections[place].slot)

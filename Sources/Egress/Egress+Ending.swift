@@ -13,6 +13,7 @@ extension Egress {
             inputEndedAt = now
             nextStatistics = now
         }
+        if setup.isFileInput, setup.asked.isSet { endSoon(now: now) }
         if now >= nextStatistics {
             nextStatistics = now &+ setup.limits.statisticsInterval
             stream.statistics.replace(setup.statistics())
@@ -35,6 +36,16 @@ extension Egress {
         publish()
         return isOver(now: now)
     }
+
+    /// Files have all the time that somebody makes progress in, until a person asks the run to end: from then on there is as
+    /// much time as with live input, also for what was read and waits for room.
+    private mutating func endSoon(now: UInt64) {
+        if askedAt == 0 { askedAt = now }
+        if !stream.inputEnded, now &- askedAt >= drainTimeout { setup.stopReading.set() }
+    }
+
+    /// Whether a run that is over waits no longer than `--drain-timeout`, whatever progress is made.
+    var endsInTime: Bool { !setup.isFileInput || askedAt > 0 }
 
     private var hasTakenInAll: Bool {
         (0..<writers).allSatisfy { index.hasTakenInAll(worker: $0) }
@@ -112,13 +123,14 @@ extension Egress {
             }
             return false
         }
-        if !setup.isFileInput { spillAll() }
+        if endsInTime { spillAll() }
         for place in 0..<fileCount where unsafe !files[place].isFinished {
             guard unsafe files[place].isQuiet, unsafe index.isDrained(files[place].slot) else { continue }
             unsafe files[place].finish(stream, scratch: fileScratch.base, capacity: fileScratch.byteCount)
         }
         let filesDone = (0..<fileCount).allSatisfy { unsafe files[$0].isFinished }
-        let isLate = now &- inputEndedAt >= drainTimeout
+        let since = max(inputEndedAt, askedAt)
+        let isLate = now &- since >= drainTimeout
         let pending = (0..<connectionCount).filter {
             unsafe connections[$0].isPending(index) || connections[$0].isUntried && !isLate
         }
@@ -127,7 +139,7 @@ extension Egress {
             if keepSlot >= 0 { spillAll() }
             return keepSlot < 0 || isSwept
         }
-        if setup.isFileInput {
+        if !endsInTime {
             // Each destination has its own patience: as long as it makes progress.
             let late = pending.allSatisfy { unsafe now &- connections[$0].lastProgress >= drainTimeout }
             guard late, filesDone else { return false }
@@ -137,7 +149,7 @@ extension Egress {
             abandon(.droppedUnreachable)
             return true
         }
-        guard isLate, isSwept || now &- inputEndedAt >= 2 * drainTimeout else { return false }
+        guard isLate, isSwept || now &- since >= 2 * drainTimeout else { return false }
         abandon(.droppedDrain)
         return true
     }

@@ -65,6 +65,8 @@ internal import Transfer
     var nextManaged: UInt64 = 0
     var nextStatistics: UInt64 = 0
     var inputEndedAt: UInt64 = 0
+    /// When somebody asked a run that reads files to end; 0 until then.
+    var askedAt: UInt64 = 0
     var nextSample: UInt64 = 0
     var nextAges: UInt64 = 0
 

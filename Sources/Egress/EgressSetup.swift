@@ -63,6 +63,8 @@ public struct EgressSetup: Sendable {
     public var wake: WakeSignal
     /// Whether workers still run.
     public var input: InputState
+    /// Set when somebody asks the run to end.
+    public var asked: StopFlag
     /// Set by the relay when a second signal asks to end at once.
     public var abort: StopFlag
     /// Set by the egress thread when reading on would be in vain, or when the first reader has come.
@@ -90,7 +92,7 @@ public struct EgressSetup: Sendable {
     public init(
         pool: SegmentPool, workers: Int, plans: [DestinationPlan], counters: [Counters], limits: EgressLimits,
         run: RunIdentity, session: SessionIdentity, interfaces: InterfaceView, sectionHeader: [UInt8], wake: WakeSignal,
-        input: InputState,
+        input: InputState, asked: StopFlag,
         abort: StopFlag, stopReading: StopFlag, ready: StopFlag, ownTraffic: OwnTraffic, isFileInput: Bool,
         doze: UInt64 = 0, dropOldest: Bool, utcOffset: UInt64,
         statistics: @escaping @Sendable () -> [(interface: UInt32, bytes: [UInt8])],
@@ -98,7 +100,7 @@ public struct EgressSetup: Sendable {
     ) {
         (self.pool, self.workers, self.plans, self.counters) = (pool, workers, plans, counters)
         (self.limits, self.run, self.interfaces, self.sectionHeader) = (limits, run, interfaces, sectionHeader)
-        self.session = session
+        (self.session, self.asked) = (session, asked)
         (self.wake, self.input, self.abort, self.stopReading) = (wake, input, abort, stopReading)
         (self.ready, self.ownTraffic, self.isFileInput) = (ready, ownTraffic, isFileInput)
         (self.doze, self.dropOldest, self.utcOffset) = (doze, dropOldest, utcOffset)

@@ -60,7 +60,13 @@ struct RecordWalk: BitwiseCopyable {
     mutating func advance(_ bytes: UnsafeMutableRawBufferPointer, at offset: UInt64, file: Int32) -> Int {
         let end = offset &+ UInt64(bytes.count)
         if isLost || end <= position { return bytes.count }
-        if offset > position && !catchUp(to: offset, file) { return bytes.count }
+        if offset > position {
+            switch catchUp(to: offset, file) {
+            case .there: break
+            case .insideHeader, .lost: return bytes.count
+            case .halted: return 0
+            }
+        }
         stop = .nothing
         while position < end {
             let at = Int(truncatingIfNeeded: position &- offset)
@@ -85,29 +91,43 @@ struct RecordWalk: BitwiseCopyable {
         return position == size ? .boundary : .insideRecord
     }
 
+    /// Where a walk over a gap ended.
+    private enum Arrival {
+        case there
+        /// The bytes belong to a header of which not all is in the file yet, and whose beginning was given on before.
+        case insideHeader
+        /// Something is in the way: see `stop`.
+        case halted
+        /// Boundaries are not known any more.
+        case lost
+    }
+
     /// Goes on record by record, reading one header each, over a small gap. A reader that jumped far ahead loses the
     /// boundaries instead.
     @_noLocks
-    private mutating func catchUp(to offset: UInt64, _ file: Int32) -> Bool {
+    private mutating func catchUp(to offset: UInt64, _ file: Int32) -> Arrival {
         if offset &- position > 1 << 16 || !isRaw {
             isLost = true
-            return false
+            return .lost
         }
         var space: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         while position < offset {
-            let length: UInt32? = unsafe withUnsafeMutableBytes(of: &space) { buffer in
+            let arrival: Arrival = unsafe withUnsafeMutableBytes(of: &space) { buffer in
                 let count = unsafe spillway_pread(file, buffer.baseAddress!, headerBytes, position)
-                guard count == headerBytes else { return nil }
-                return unsafe recordLength(buffer.baseAddress!)
+                guard count == headerBytes else {
+                    return position &+ UInt64(max(0, count)) > offset ? .insideHeader : .lost
+                }
+                guard let length = unsafe recordLength(buffer.baseAddress!) else { return .halted }
+                lastStart = position
+                position = position &+ UInt64(length)
+                return .there
             }
-            guard let length else {
-                isLost = true
-                return false
+            guard case .there = arrival else {
+                if case .lost = arrival { isLost = true }
+                return arrival
             }
-            lastStart = position
-            position = position &+ UInt64(length)
         }
-        return true
+        return .there
     }
 
     /// Whether a record begins at `position`, by what the file has there; of one that is not all there yet, whether it is no

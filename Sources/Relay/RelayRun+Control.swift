@@ -28,6 +28,7 @@ extension RelayRun {
             case .some(let signal):
                 console.log("\(signal == SIGINT ? "SIGINT" : "SIGTERM"): ending, a second signal ends at once")
                 stop.set()
+                told.set()
             case nil: break
             }
             if let duration = options.duration, Clock.monotonic() - started >= duration { stop.set() }
@@ -43,7 +44,7 @@ extension RelayRun {
         report.run = identity.description
         report.seconds = Double(Clock.monotonic() - started) / 1e9
         report.totals = counters.snapshot()
-        report.isLive = options.isLive
+        report.waits = !options.isLive && !told.isSet
         report.isMerged = placement.lanes.allSatisfy(\.isMerged)
         report.inputs =
             options.isLive
@@ -123,7 +124,7 @@ extension RunReport {
                 codes.append(.inputOutput)
             }
             let waiting = one.values[.onDisk]
-            if !isLive, waiting > 0 {
+            if waits, waiting > 0 {
                 problems.append("--to \(one.plan.name): made no progress, \(waiting) packets wait in the cache for it")
                 codes.append(.unavailable)
             }

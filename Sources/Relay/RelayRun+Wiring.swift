@@ -79,7 +79,7 @@ extension RelayRun {
             limits: limits, run: identity, session: session, interfaces: registry.view,
             sectionHeader: StreamBlocks.sectionHeader(
                 hardware: nil, system: "Linux", application: "Spillway, sensor \(options.name)"),
-            wake: wake, input: input, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
+            wake: wake, input: input, asked: told, abort: abort, stopReading: idle, ready: ready, ownTraffic: own,
             isFileInput: !options.isLive, doze: options.isLive ? longestWait : 0,
             dropOldest: options.onFull == .dropOldest, utcOffset: utcOffset,
             statistics: { [self] in interfaceStatistics() }, log: console.log)

@@ -48,6 +48,8 @@ final class RelayRun: Sendable {
 
     /// A signal or the time asks to end; the count is reached; nobody makes progress any more; a second signal.
     let stop = StopFlag(), counted = StopFlag(), idle = StopFlag(), abort = StopFlag()
+    /// A signal has asked the run to end.
+    let told = StopFlag()
     /// Reading may begin: at once, but where a first reader is waited for.
     let ready = StopFlag()
     /// What the threads leave behind.

@@ -16,7 +16,8 @@ public struct RunReport: Sendable {
     var totals = CounterSnapshot()
     var inputs: [Input] = []
     var destinations: [(plan: DestinationPlan, values: CounterSnapshot, outcome: DestinationOutcome?)] = []
-    var isLive = false
+    /// Whether all that is owed was to be delivered in this run: files were read, and nobody asked it to end.
+    var waits = false
     var isMerged = false
     var memoryPeak: UInt64 = 0
     /// What admission did last; nil where it is off.

@@ -80,7 +80,7 @@ final class EgressRig {
     let counters: [Counters]
     let stopReading = StopFlag()
     let ready = StopFlag()
-    let abort = StopFlag()
+    let asked = StopFlag(), abort = StopFlag()
     let log = RigLog()
     private(set) var feeders: [Feeder] = []
     private let input: InputState
@@ -121,7 +121,8 @@ final class EgressRig {
             pool: pool, workers: options.workers, plans: plans, counters: counters, limits: limits, run: run,
             session: Self.session(token: options.token), interfaces: view,
             sectionHeader: StreamBlocks.sectionHeader(
-                hardware: nil, system: nil, application: "the tests"), wake: wake, input: input, abort: abort,
+                hardware: nil, system: nil, application: "the tests"), wake: wake, input: input, asked: asked,
+            abort: abort,
             stopReading: stopReading, ready: ready, ownTraffic: try OwnTraffic(), isFileInput: options.isFileInput,
             dropOldest: options.dropOldest, utcOffset: utcOffset,
             statistics: {
