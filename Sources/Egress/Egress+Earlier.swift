@@ -116,7 +116,25 @@ extension Egress {
         guard catalogue.install(answer.batches, at: place, descriptor: answer.descriptor) else { return letGo() }
         // Nobody is sent from a file without a map.
         if former >= 0 { close(former) }
-        for claimant in care.names.indices { settleHad(claimant, in: place, cache) }
+        for claimant in care.names.indices {
+            recount(claimant, in: place, cache)
+            settleHad(claimant, in: place, cache)
+        }
+    }
+
+    /// A note whose sums were wrong has been believed: what is there counts.
+    private func recount(_ claimant: Int, in place: UInt32, _ cache: CacheSide) {
+        guard let before = cache.catalogue.recount(claimant, place) else { return }
+        let counters = unsafe connections[care.connections[claimant]].counters
+        let packets = cache.catalogue.owedPackets(claimant, in: place)
+        if packets > before {
+            counters.add(.carriedIn, packets - before)
+        } else {
+            counters.add(.droppedCacheDamage, before - packets)
+        }
+        setup.log(
+            "--spill: \(cache.catalogue[file: place].name): \(care.names[claimant]) is owed \(packets) packets of it, not"
+                + " \(before) as was written down")
     }
 
     /// A closed file that nobody is being sent from gives back its map and its descriptor, where few maps are free.

@@ -117,11 +117,35 @@ public struct EarlierFiles {
             footer.ranges.allSatisfy({ $0.lane.run == name.run })
         else { throw .version(path: path, version: CacheHeader.version) }
         let note = note(of: name)
-        var owed = note ?? known.map { OwedFile(nothingTo: $0) }
-        owed?.owe(batches: UInt32(footer.summary.batches), packets: footer.summary.packets)
+        let owed = owed(of: name, footer, by: note)
         return EarlierFile(
             name: name, summary: footer.summary, ranges: footer.ranges, owed: owed,
             isNoted: owed == note || owed.map { write($0, for: name) } == true)
+    }
+
+    /// What is owed of a sealed file, all of whose batches are spoken of then. A note that contradicts it counts as none.
+    private func owed(of name: CacheFileName, _ footer: CacheFooter, by written: OwedFile?) -> OwedFile? {
+        let (batches, packets) = (footer.summary.batches, footer.summary.packets)
+        var note = written
+        if let said = note, !said.canSpeak(of: batches, packets: packets) { note = nil }
+        if let note, UInt64(note.batches) == batches { return note }
+        let found = CacheWalk.shares(of: name, footer, in: directory)
+        if let said = note, let found, !said.agrees(with: found) { note = nil }
+        if written != nil, note == nil { sayContradiction(name) }
+        var owed = note ?? blank(for: found)
+        if let found { owed?.complete(found) }
+        owed?.owe(batches: UInt32(batches), packets: packets)
+        return owed
+    }
+
+    private func sayContradiction(_ name: CacheFileName) {
+        log("--spill: \(OwedFile.name(of: name)): it contradicts its file, and counts as none")
+    }
+
+    /// A note that says nothing yet: what comes into it is owed to all who are known, or to those whose share it is.
+    private func blank(for found: [OwedFile.FoundBatch]?) -> OwedFile? {
+        let areShares = found?.allSatisfy { $0.owner != nil } == true
+        return (known ?? (areShares ? [] : nil)).map { OwedFile(nothingTo: $0) }
     }
 
     /// Writes down what nobody could read there: who is known may change before the file is looked at again.
@@ -188,10 +212,13 @@ public struct EarlierFiles {
     private mutating func amendNote(
         of name: CacheFileName, isDamaged: Bool, _ found: [OwedFile.FoundBatch]
     ) throws(SystemError) {
-        // Without a note a file is owed to everybody; where every batch is somebody's share, that is known better.
-        let areShares = !found.isEmpty && found.allSatisfy { $0.owner != nil }
-        guard let before = note(of: name) ?? (areShares ? OwedFile(batches: 0, packets: 0, destinations: []) : nil)
-        else { return }
+        var written = note(of: name)
+        if let said = written, !isDamaged, Int(said.batches) <= found.count, !said.agrees(with: found) {
+            sayContradiction(name)
+            try directory.remove(OwedFile.name(of: name))
+            written = nil
+        }
+        guard let before = written ?? (found.isEmpty ? nil : blank(for: found)) else { return }
         var note = before
         if isDamaged { note.forgetPlaces() } else { note.cut(to: found.map(\.packets)) }
         note.complete(found)

@@ -156,5 +156,6 @@ public struct OwedFile: Sendable, Equatable {
             for _ in 0..<words { bits.append(try source.number()) }
             destinations.append(Destination(name: name, packets: packets, bits: bits))
         }
+        guard isSound else { throw FormatFault("it contradicts itself") }
     }
 }
