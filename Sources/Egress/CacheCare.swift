@@ -29,6 +29,8 @@ struct CacheCare {
     /// Those of them that former destinations are owed something of, or nobody. They stay until the input has begun: a start
     /// that fails changes nothing.
     var held: Set<UInt32> = []
+    /// Whether batches have passed from one destination to another.
+    var hasPassed = false
     /// Whether this run writes down who there is and what they are owed, and whether it has begun to.
     var (hasNotes, hasBegunNotes) = (false, false)
     /// The file that a destination will be sent from next, by claimant, as it was looked up last.
@@ -45,7 +47,9 @@ struct CacheCare {
     var saidFailure: Int32 = 0
 
     /// What is written down about who there is.
-    var known: KnownDestinations { KnownDestinations(names: presentNames, greeted: greeted) }
+    var known: KnownDestinations {
+        KnownDestinations(names: presentNames, greeted: greeted, hasPassed: hasPassed, run: runs[0])
+    }
 
     struct HeaderKey: Hashable {
         var run: UInt16

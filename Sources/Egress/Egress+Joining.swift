@@ -128,7 +128,9 @@ extension Egress {
             }
             care.staying[key] = catalogue.unsentBatches(claimant, in: file)
         }
-        if moved > 0 { setup.log("\(name(place)): \(moved) batches on disk go to others, too") }
+        guard moved > 0 else { return }
+        setup.log("\(name(place)): \(moved) batches on disk go to others, too")
+        notePassing()
     }
 
     /// False if the batch has been the heir's before, or if it was taken over itself and stays.

@@ -60,6 +60,23 @@ extension Egress {
         cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
     }
 
+    /// Batches pass from one destination to another: from now on their lanes do not tell whose they are.
+    mutating func notePassing() {
+        guard let cache, !care.hasPassed else { return }
+        care.hasPassed = true
+        noteNames(cache)
+    }
+
+    /// A destination that comes back will be told that what has passed to others never comes. Before that it is written down:
+    /// what is owed of which nothing is written down would be owed to nobody after a sudden end.
+    ///
+    /// - Returns: the keeper's work that must be done by then, nil if there is none.
+    mutating func notesBeforeInventory() -> UInt64? {
+        guard let cache, care.hasPassed else { return nil }
+        noteOwed(cache)
+        return cache.keeper.posted
+    }
+
     /// A destination has greeted: from now on, in later lives too, it must.
     mutating func noteGreeting(_ place: Int) {
         guard let cache, let claimant = care.connections.firstIndex(of: place) else { return }

@@ -44,7 +44,7 @@ final class SpillDirectory: Sendable {
         setup.known = try Self.known(directory, log)
         do throws(SystemError) {
             let earlier = try EarlierFiles(
-                in: directory, known: setup.known?.names, application: "Spillway, sensor \(sensor)",
+                in: directory, known: setup.known, application: "Spillway, sensor \(sensor)",
                 isDurable: setup.sync != .none, log: log)
             (setup.earlier, setup.lost) = (earlier.files, earlier.lost)
         } catch {

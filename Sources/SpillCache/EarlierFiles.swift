@@ -44,7 +44,7 @@ public struct EarlierFiles {
     public private(set) var lost: [String: UInt64] = [:]
 
     private let directory: DirectoryHandle
-    private let known: [String]?
+    private let known: KnownDestinations?
     private let application: String
     private let isDurable: Bool
     private let log: (String) -> Void
@@ -56,7 +56,7 @@ public struct EarlierFiles {
     ///   - isDurable: whether sealing syncs.
     ///   - log: told what could not be used, and why.
     public init(
-        in directory: DirectoryHandle, known: [String]?, application: String, isDurable: Bool,
+        in directory: DirectoryHandle, known: KnownDestinations?, application: String, isDurable: Bool,
         log: @escaping (String) -> Void
     ) throws(SystemError) {
         (self.directory, self.known, self.application) = (directory, known, application)
@@ -129,10 +129,11 @@ public struct EarlierFiles {
         var note = written
         if let said = note, !said.canSpeak(of: batches, packets: packets) { note = nil }
         if let note, UInt64(note.batches) == batches { return note }
-        let found = CacheWalk.shares(of: name, footer, in: directory)
+        let trusts = known?.trustsLanes(of: name.run) == true
+        let found = trusts ? CacheWalk.shares(of: name, footer, in: directory) : nil
         if let said = note, let found, !said.agrees(with: found) { note = nil }
         if written != nil, note == nil { sayContradiction(name) }
-        var owed = note ?? blank(for: found)
+        var owed = note ?? blank
         if let found { owed?.complete(found) }
         owed?.owe(batches: UInt32(batches), packets: packets)
         return owed
@@ -143,10 +144,7 @@ public struct EarlierFiles {
     }
 
     /// A note that says nothing yet: what comes into it is owed to all who are known, or to those whose share it is.
-    private func blank(for found: [OwedFile.FoundBatch]?) -> OwedFile? {
-        let areShares = found?.allSatisfy { $0.owner != nil } == true
-        return (known ?? (areShares ? [] : nil)).map { OwedFile(nothingTo: $0) }
-    }
+    private var blank: OwedFile? { (known?.names).map { OwedFile(nothingTo: $0) } }
 
     /// Writes down what nobody could read there: who is known may change before the file is looked at again.
     private func write(_ owed: OwedFile, for name: CacheFileName) -> Bool {
@@ -176,6 +174,7 @@ public struct EarlierFiles {
             found.append(.init(packets: trailer.packets, owner: section.owner(ofLane: trailer.lane)))
         }
         let report = recovered.report
+        if known?.trustsLanes(of: name.run) != true { for place in found.indices { found[place].owner = nil } }
         if let version = report.foreignVersion {
             log("--spill: \(directory.path)/\(name.open): written in version \(version); the file is left alone")
             return false
@@ -218,7 +217,7 @@ public struct EarlierFiles {
             try directory.remove(OwedFile.name(of: name))
             written = nil
         }
-        guard let before = written ?? (found.isEmpty ? nil : blank(for: found)) else { return }
+        guard let before = written ?? (found.isEmpty ? nil : blank) else { return }
         var note = before
         if isDamaged { note.forgetPlaces() } else { note.cut(to: found.map(\.packets)) }
         note.complete(found)

@@ -187,4 +187,38 @@ struct SpillClaimTests {
             #expect(try numbers(folder, to: "first", besides: ["late"]) == Set(40_000..<40_010))
         }
     }
+
+    @Test("What passed to another from one that was taken out is that one's after kill -9, also without notes")
+    func passedOn() throws {
+        try withTemporaryDirectory { folder in
+            func write(_ names: [String]) throws {
+                let lines = ["to:"] + names.map { "  - \"\(dead($0))\"" }
+                try writeFile("\(folder)/config", Array((lines.joined(separator: "\n") + "\n").utf8))
+            }
+            try write(["leaving", "staying"])
+            let more = ["--distribute", "round-robin", "--segment-size", "512K"]
+            let relay = try RunningRelay(
+                arguments(folder, "-", []) + more + ["--config", "\(folder)/config", "--memory-age", "20ms"])
+            try relay.child.writeInput(captureFile(numberedPackets(0..<6000, size: 1000)))
+            try waitForQuietCache("\(folder)/cache", bytes: 4_000_000)
+            try write(["staying"])
+            relay.child.send(signal: SIGHUP)
+            try waitUntil("leaving is a name no more") {
+                try readFile("\(folder)/cache/destinations").firstRange(of: Array("leaving".utf8)) == nil
+            }
+            relay.child.send(signal: SIGKILL)
+            _ = try relay.child.wait()
+            let written = try wholeNumbersOnDisk("\(folder)/cache")
+            for name in try directoryEntries("\(folder)/cache") where name.hasSuffix(".owed") {
+                try run("rm", ["\(folder)/cache/\(name)"]).checked()
+            }
+            let collector = try ReferenceCollector()
+            defer { collector.stop() }
+            try writeFile("\(folder)/newer", captureFile(numberedPackets(40_000..<40_010)))
+            try RunningRelay(arguments(folder, "newer", [to(collector, "staying")]) + more).finish().expect(exits: 0)
+            let numbers = collector.state.packets.map { number(of: Packet($0)) }
+            #expect(written.count > 3000 && Set(numbers) == written.union(40_000..<40_010))
+            #expect(Set(numbers).count == numbers.count && collector.state.violations == [])
+        }
+    }
 }

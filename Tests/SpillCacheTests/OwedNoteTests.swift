@@ -69,7 +69,7 @@ struct OwedNoteTests {
     }
 
     /// What a start makes of it, and what is written down then: by name the packets and which batches.
-    private func start(_ folder: String, known: [String]?) throws -> [String: OwedFile.Destination] {
+    private func start(_ folder: String, known: KnownDestinations?) throws -> [String: OwedFile.Destination] {
         func look() throws -> EarlierFile {
             let directory = try DirectoryHandle(folder, creating: true)
             let earlier = try EarlierFiles(in: directory, known: known, application: "t", isDurable: false) { _ in }
@@ -83,7 +83,8 @@ struct OwedNoteTests {
         return Dictionary(uniqueKeysWithValues: first.destinations.map { ($0.name, $0) })
     }
 
-    @Test("One that contradicts its file or itself counts as none, and all is owed to all there were", arguments: 0..<11)
+    @Test(
+        "One that contradicts its file or itself counts as none, and all is owed to all there were", arguments: 0..<11)
     func contradiction(number: Int) throws {
         // The file: three batches, nine packets.
         let most = UInt64.max
@@ -97,7 +98,7 @@ struct OwedNoteTests {
             let (_, name) = try makeFile(folder, [(3, 0), (3, 0), (3, 0)])
             let (batches, packets, parts) = notes[number]
             try writeFile("\(folder)/\(OwedFile.name(of: name))", note(batches, packets, parts))
-            let owed = try start(folder, known: ["a", "b"])
+            let owed = try start(folder, known: KnownDestinations(names: ["a", "b"]))
             #expect(Set(owed.keys) == ["a", "b"])
             for part in owed.values { #expect(part.packets == 9 && part.bits == [0b111]) }
         }
@@ -109,7 +110,7 @@ struct OwedNoteTests {
             let (_, name) = try makeFile(folder, [(3, 0), (4, 0), (5, 0)], sealed: sealed)
             let parts: [Part] = [("a", 4, [0b10]), ("b", 0, [])]
             try writeFile("\(folder)/\(OwedFile.name(of: name))", note(2, 7, parts))
-            let owed = try start(folder, known: ["a", "b", "c"])
+            let owed = try start(folder, known: KnownDestinations(names: ["a", "b", "c"]))
             #expect(Set(owed.keys) == ["a", "b"])
             #expect(owed["a"]?.packets == 9 && owed["a"]?.bits == [0b110])
             #expect(owed["b"]?.packets == 5 && owed["b"]?.bits == [0b100])
@@ -118,19 +119,38 @@ struct OwedNoteTests {
 
     @Test(
         "What came behind it, or all without it, is owed to whose share it is, also in a file that was sealed since",
-        arguments: [true, false], [nil, ["a", "b"]] as [[String]?])
-    func shares(sealed: Bool, known: [String]?) throws {
-        for hasNote in [true, false] {
-            try withTemporaryDirectory(in: DamageTests.memory) { folder in
-                let batches: [(packets: Int, lane: UInt16)] = [(1, 1), (2, 2), (3, 1), (4, 2), (5, 1)]
-                let (_, name) = try makeFile(folder, batches, owners: [1: "a", 2: "b"], sealed: sealed)
-                let parts: [Part] = [("a", 0, []), ("b", 2, [0b10])]
-                if hasNote { try writeFile("\(folder)/\(OwedFile.name(of: name))", note(2, 3, parts)) }
-                let owed = try start(folder, known: known)
-                #expect(Set(owed.keys) == ["a", "b"])
-                #expect(owed["a"]?.packets == (hasNote ? 8 : 9) && owed["a"]?.bits == [hasNote ? 0b10100 : 0b10101])
-                #expect(owed["b"]?.packets == 6 && owed["b"]?.bits == [0b1010])
-            }
+        arguments: [true, false], [true, false])
+    func shares(sealed: Bool, hasNote: Bool) throws {
+        try withShares(sealed: sealed) { folder, name in
+            let parts: [Part] = [("a", 0, []), ("b", 2, [0b10])]
+            if hasNote { try writeFile("\(folder)/\(OwedFile.name(of: name))", note(2, 3, parts)) }
+            let known = KnownDestinations(names: ["a", "b"], run: CacheRig.identity(Self.run))
+            let owed = try start(folder, known: KnownDestinations(known.bytes))
+            #expect(Set(owed.keys) == ["a", "b"])
+            #expect(owed["a"]?.packets == (hasNote ? 8 : 9) && owed["a"]?.bits == [hasNote ? 0b10100 : 0b10101])
+            #expect(owed["b"]?.packets == 6 && owed["b"]?.bits == [0b1010])
+        }
+    }
+
+    @Test(
+        "Where batches have passed from one to another, or another run knows the names, it is owed to all",
+        arguments: [true, false], [true, false])
+    func passed(sealed: Bool, hasPassed: Bool) throws {
+        try withShares(sealed: sealed) { folder, name in
+            try writeFile("\(folder)/\(OwedFile.name(of: name))", note(2, 3, [("a", 1, [0b1]), ("b", 0, [])]))
+            let run = CacheRig.identity(hasPassed ? Self.run : SampleRun(seed: 58))
+            let known = KnownDestinations(names: ["a", "b"], hasPassed: hasPassed, run: run)
+            let owed = try start(folder, known: KnownDestinations(known.bytes))
+            #expect(owed["a"]?.packets == 13 && owed["a"]?.bits == [0b11101])
+            #expect(owed["b"]?.packets == 12 && owed["b"]?.bits == [0b11100])
+        }
+    }
+
+    /// A file of five batches of one to five packets, by turns the share of a and of b.
+    private func withShares(sealed: Bool, _ body: (_ folder: String, CacheFileName) throws -> Void) throws {
+        try withTemporaryDirectory(in: DamageTests.memory) { folder in
+            let batches: [(packets: Int, lane: UInt16)] = [(1, 1), (2, 2), (3, 1), (4, 2), (5, 1)]
+            try body(folder, makeFile(folder, batches, owners: [1: "a", 2: "b"], sealed: sealed).name)
         }
     }
 
