@@ -46,6 +46,10 @@ public struct CacheSummary: Equatable, Sendable {
         guard start <= end else { throw FormatFault("times that end before they begin") }
         window = start..<end
         (entries, ranges, sections) = (try source.number(), try source.number(), try source.number())
+        // Sums over files are made of these.
+        guard batches <= 1 << 32, packets <= batches << 32, recordBytes <= 1 << 56, footerOffset <= 1 << 56 else {
+            throw FormatFault("numbers in the footer that cannot be")
+        }
         linkType = try source.number()
         let _ = try source.take(22)
         listsChecksum = try source.number()
@@ -130,7 +134,13 @@ public struct CacheFooter: Equatable, Sendable {
         var index: [IndexEntry] = []
         for _ in 0..<summary.entries { index.append(try IndexEntry(&source)) }
         var ranges: [BatchRange] = []
-        for _ in 0..<summary.ranges { ranges.append(try source.batchRange()) }
+        for _ in 0..<summary.ranges {
+            let range = try source.batchRange()
+            guard range.first < BatchSet.numberLimit, range.count <= BatchSet.numberLimit else {
+                throw FormatFault("numbers in the footer's lists that cannot be")
+            }
+            ranges.append(range)
+        }
         self.summary = summary
         self.index = index
         self.ranges = ranges
