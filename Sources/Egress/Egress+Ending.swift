@@ -68,6 +68,9 @@ extension Egress {
         case .up where unsafe !destination.pointee.carries: tendGreeting(place, now: now)
         case .up where unsafe destination.pointee.isSilent(now, setup.limits.silenceTime):
             retry(place, now: now, because: nil)
+        case .up where wantsNextOffer(place, now: now):
+            setup.log("\(name(place)): has what was offered of earlier runs; the next ones in a new session")
+            retry(place, now: now, because: nil)
         case .up where stream.inputEnded: finish(place, now: now)
         case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
             unsafe destination.pointee.state = .finished
