@@ -150,6 +150,7 @@ extension Egress {
         let limit = spillBytes > 2 * more ? spillBytes - more : spillBytes / 2
         let isFull = unsafe [ENOSPC, EDQUOT, ENFILE].contains(line.pointee.failure)
         let isCrowded = cache.catalogue.fileCount + 8 > cache.catalogue.fileLimit
+        if cache.catalogue.byteCount < limit - limit / 4 { care.isOverfull = false }
         guard isFull || isCrowded || cache.catalogue.byteCount > limit else { return }
         if isFull {
             // One file for each time that writing is tried again.
@@ -163,6 +164,7 @@ extension Egress {
                 return
             }
             guard mayGo(place, cache) else { return }
+            if cache.catalogue.isOwed(place), !isFull { care.isOverfull = true }
             loseClaims(place, cache, reason: .expired)
             setup.log("--spill: \(cache.catalogue[file: place].name): expired, there is no room for it")
             discard(place, cache)

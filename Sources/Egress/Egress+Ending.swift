@@ -24,9 +24,7 @@ extension Egress {
         stalled = 0
         for place in 0..<connectionCount {
             tend(place, now: now)
-            if samples, unsafe connections[place].state == .up {
-                unsafe connections[place].ages.sample(utc: now &+ utcOffset)
-            }
+            if samples, hasAge(place) { unsafe connections[place].ages.sample(utc: now &+ utcOffset) }
         }
         makeChanges(now: now)
         tendShares(now: now)
@@ -84,6 +82,13 @@ extension Egress {
         } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
             stalled |= 1 << UInt64(slot)
         }
+    }
+
+    /// Whether what somebody has gets older: also while it is down, as long as more may come for it.
+    private func hasAge(_ place: Int) -> Bool {
+        if unsafe connections[place].state == .up { return true }
+        return unsafe !connections[place].isGuest && !connections[place].isSpare && !stream.inputEnded
+            && index.isJoined(connections[place].slot)
     }
 
     /// A destination that is owed nothing cannot be late, except when it is being closed.

@@ -46,6 +46,11 @@ public struct CacheSummary: Equatable, Sendable {
         guard start <= end else { throw FormatFault("times that end before they begin") }
         window = start..<end
         (entries, ranges, sections) = (try source.number(), try source.number(), try source.number())
+        // Whatever adds up the figures of thousands of files must not overflow, however wrong they are.
+        guard footerOffset < 1 << 48, recordBytes <= footerOffset, packets <= footerOffset / 32, batches <= packets
+        else {
+            throw FormatFault("a footer that tells of more than fits before it")
+        }
         linkType = try source.number()
         let _ = try source.take(22)
         listsChecksum = try source.number()
@@ -130,7 +135,13 @@ public struct CacheFooter: Equatable, Sendable {
         var index: [IndexEntry] = []
         for _ in 0..<summary.entries { index.append(try IndexEntry(&source)) }
         var ranges: [BatchRange] = []
-        for _ in 0..<summary.ranges { ranges.append(try source.batchRange()) }
+        for _ in 0..<summary.ranges {
+            let range = try source.batchRange()
+            guard range.first < BatchSet.numberLimit, range.count <= BatchSet.numberLimit - range.first else {
+                throw FormatFault("batch numbers in the footer")
+            }
+            ranges.append(range)
+        }
         self.summary = summary
         self.index = index
         self.ranges = ranges
