@@ -23,19 +23,23 @@ struct Drain: BitwiseCopyable, Sendable, Equatable {
     static let window = 0.5
     /// Share of a new window in the rate: a socket takes bursts, and a window ends within one.
     static let weight = 0.25
-    /// Growth per second while the sender is starved. A receiver that became faster would never be found out otherwise, because
-    /// what it is offered is what the old rate lets through.
+    /// Growth per second while the sender is starved, up to what all that comes in needs. A receiver that became faster would
+    /// never be found out otherwise, because what it is offered is what the old rate lets through.
     static let growth = 0.0025
     /// Seconds after which the growth doubles, and doubles again: a receiver of the old rate shows itself by then.
     static let doubling = 30.0
 
     /// Takes in what was taken.
-    mutating func add(bytes: UInt64, seconds: Double, isStarved: Bool) {
+    ///
+    /// - Parameter enough: bytes per second with which nothing is diverted. That more could be taken is no matter, and a rate
+    ///   that grew without end in quiet times would be blind to the overload after them.
+    mutating func add(bytes: UInt64, seconds: Double, isStarved: Bool, enough: Double) {
         bound(Double(bytes), seconds, isStarved)
         if isStarved {
             isStill = false
             starvedSeconds += seconds
-            rate *= 1 + seconds * Self.growth * exp2(min(starvedSeconds / Self.doubling, 8))
+            let grown = rate * (1 + seconds * Self.growth * exp2(min(starvedSeconds / Self.doubling, 8)))
+            rate = max(rate, min(grown, enough))
             return
         }
         windowBytes += Double(bytes)

@@ -96,7 +96,9 @@ public struct Governor: BitwiseCopyable, Sendable, Equatable {
     @discardableResult
     public mutating func turn(_ reading: Reading) -> Bool {
         ingress.add(bytes: reading.ingressBytes, seconds: reading.seconds)
-        drain.add(bytes: reading.drainedBytes, seconds: reading.seconds, isStarved: reading.isStarved)
+        drain.add(
+            bytes: reading.drainedBytes, seconds: reading.seconds, isStarved: reading.isStarved,
+            enough: ingress.slow * Self.brim / Self.open)
         spillRate +=
             (Double(reading.spilledBytes) / reading.seconds - spillRate)
             * Ingress.weight(reading.seconds, Ingress.slowTime)

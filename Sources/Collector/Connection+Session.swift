@@ -139,7 +139,7 @@ extension CollectorLoop {
     /// Notes what never comes.
     func exclude(_ ranges: [BatchRange], _ sensor: Sensor) {
         if ranges.isEmpty { return }
-        counts[.excluded] += sensor.exclude(ranges)
+        counts[.excluded] &+= sensor.exclude(ranges)
     }
 
     /// END of the peer.

@@ -56,7 +56,7 @@ final class Sensor {
     /// Adds ranges that never come; returns how many batches they are.
     func exclude(_ ranges: [BatchRange]) -> UInt64 {
         state.settle(ranges)
-        return ranges.reduce(0) { $0 + known.insert($1) }
+        return ranges.reduce(0) { $0 &+ known.insert($1) }
     }
 
     /// Forgets runs that nobody has presented since then, unless they are in `kept`; which ones.

@@ -45,6 +45,9 @@ struct CacheCare {
     var nextLook: UInt64 = 0
     /// When is next written down what is owed (monotonic).
     var nextNote: UInt64 = 0
+    /// Whether the cache is as large as it may be with what is owed alone, so that what is led to disk pushes other packets
+    /// out. It is over when a good part of it has been delivered.
+    var isOverfull = false
     /// The last failure that was said (errno).
     var saidFailure: Int32 = 0
 

@@ -26,7 +26,7 @@ struct CacheSide: Sendable {
         let tools = try SendingTools(helpers: helpers)
         let jobs = try SPSCRing<SpillJob>(capacity: 64)
         let results = try SPSCRing<SpillResult>(capacity: 1024)
-        let (work, permit) = (try WakeSignal(), FilePermit())
+        let (work, permit, cancelled) = (try WakeSignal(), FilePermit(), StopFlag())
         let recall = try CacheRecall(spill.directory, wake: setup.wake)
         let line = UnsafeMutablePointer<SpillLine>.allocate(capacity: 1)
         unsafe line.initialize(
@@ -34,13 +34,13 @@ struct CacheSide: Sendable {
                 spill, catalogue: catalogue, tools: tools, checks: recall.checks, marks: marks,
                 wordsPerSet: wordsPerSet,
                 jobs: jobs.makeProducer(),
-                results: results.makeConsumer(), work: work, permit: permit))
+                results: results.makeConsumer(), work: work, permit: permit, cancelled: cancelled))
         let thread = UnsafeMutablePointer<SpillThread>.allocate(capacity: 1)
         unsafe thread.initialize(
             to: SpillThread(
                 spill, pool: setup.pool, run: setup.run, interfaces: setup.interfaces, lanes: setup.laneList,
                 jobs: jobs.makeConsumer(), results: SpillResults(results.makeProducer(), wake: setup.wake), work: work,
-                keeper: keeper, permit: permit))
+                keeper: keeper, permit: permit, cancelled: cancelled))
         let address = UInt(bitPattern: thread)
         // Not joined: the process may end before a hanging disk answers.
         try PinnedThread(name: "spill", cpus: nil) {

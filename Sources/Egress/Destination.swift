@@ -84,6 +84,8 @@ enum LinkState: UInt8 {
     var isRefused = false
     /// The other side does not take batches of earlier runs from it.
     var leavesEarlier = false
+    /// From when on it is offered batches of earlier runs (monotonic).
+    var offersAt: UInt64 = 0
     /// It has refused, and taken nothing since: coming up again is no progress.
     var wasRefused = false
     /// Monotonic times: last progress, next attempt, present pause, next statistics.

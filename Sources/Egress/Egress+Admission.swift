@@ -29,6 +29,7 @@ struct AdmissionControl {
     var wasStarved = false
     /// What each connection had written at the last turn.
     var written: [UInt64]
+    var fastest: Fastest
 
     /// Nanoseconds between turns.
     static let period: UInt64 = 15_000_000
@@ -40,6 +41,7 @@ struct AdmissionControl {
         n = admission.fixed ?? 1
         greatest = n
         written = Array(repeating: 0, count: connections)
+        fastest = Fastest(count: connections)
     }
 
     /// Why it is what it is, for the log.
@@ -68,7 +70,7 @@ extension Egress {
         var reading = Reading(seconds: seconds)
         (reading.ingressBytes, ingressBytes) = (ingressBytes, 0)
         (reading.spilledBytes, spilledBytes) = (spilledBytes, 0)
-        reading.drainedBytes = drained(&control)
+        reading.drainedBytes = drained(&control, seconds: seconds)
         reading.isStarved = control.wasStarved
         control.wasStarved = false
         reading.occupiedBytes = UInt64(index.occupiedSegments) * UInt64(index.pool.segmentBytes)
@@ -104,10 +106,17 @@ extension Egress {
                 + " \(rate(governor.drainRate)) go out")
     }
 
-    /// Whether there is a cache that takes what is written, and somebody who can be served from it.
+    /// Whether there is a cache that takes what is written and keeps it, and all who wait can be served from it.
     private var canSpill: Bool {
         guard let line = unsafe spill, (0..<connectionCount).contains(where: { hasDisk($0) }) else { return false }
-        return unsafe line.pointee.failure == 0 && hasRoomOnDisk
+        if (0..<connectionCount).contains(where: { waitsInMemory($0) }) { return false }
+        return unsafe line.pointee.failure == 0 && hasRoomOnDisk && !care.isOverfull
+    }
+
+    /// Whether a destination is owed what is diverted, and can never get it from disk.
+    private func waitsInMemory(_ place: Int) -> Bool {
+        unsafe !connections[place].isGuest && !connections[place].isSpare && connections[place].disk == nil
+            && index.isJoined(connections[place].slot)
     }
 
     /// Whether a connection that is up has nothing to send: what it would take is not known then. One is enough. Where they
@@ -116,7 +125,7 @@ extension Egress {
         (0..<connectionCount).contains { unsafe isMeasured($0) && connections[$0].isStarved(index) }
     }
 
-    /// Whether a destination can wait on disk. Another loses what does not go out from memory, whichever lane it is in.
+    /// Whether a destination can wait on disk.
     private func hasDisk(_ place: Int) -> Bool { unsafe !connections[place].isSpare && connections[place].disk != nil }
 
     private func isMeasured(_ place: Int) -> Bool {
@@ -135,15 +144,17 @@ extension Egress {
     }
 
     /// Bytes since the last turn: of the fastest where each gets everything, of all where they share.
-    private func drained(_ control: inout AdmissionControl) -> UInt64 {
-        var (greatest, sum) = (UInt64(0), UInt64(0))
+    private func drained(_ control: inout AdmissionControl, seconds: Double) -> UInt64 {
+        var sum: UInt64 = 0
         for place in 0..<connectionCount where isMeasured(place) {
             let now = unsafe connections[place].written
             let bytes = now >= control.written[place] ? now - control.written[place] : now
             control.written[place] = now
-            (greatest, sum) = (max(greatest, bytes), sum + bytes)
+            control.fastest.add(bytes: bytes, of: place, seconds: seconds)
+            sum += bytes
         }
-        return setup.shares.count > 0 ? sum : greatest
+        let fastest = control.fastest.take()
+        return setup.shares.count > 0 ? sum : fastest
     }
 }
 

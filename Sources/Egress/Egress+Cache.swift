@@ -150,6 +150,7 @@ extension Egress {
         let limit = spillBytes > 2 * more ? spillBytes - more : spillBytes / 2
         let isFull = unsafe [ENOSPC, EDQUOT, ENFILE].contains(line.pointee.failure)
         let isCrowded = cache.catalogue.fileCount + 8 > cache.catalogue.fileLimit
+        if cache.catalogue.byteCount < limit - limit / 4 { care.isOverfull = false }
         guard isFull || isCrowded || cache.catalogue.byteCount > limit else { return }
         if isFull {
             // One file for each time that writing is tried again.
@@ -163,6 +164,7 @@ extension Egress {
                 return
             }
             guard mayGo(place, cache) else { return }
+            if cache.catalogue.isOwed(place), !isFull { care.isOverfull = true }
             loseClaims(place, cache, reason: .expired)
             setup.log("--spill: \(cache.catalogue[file: place].name): expired, there is no room for it")
             discard(place, cache)
@@ -195,65 +197,5 @@ extension Egress {
             if copy >= 0 { files.append(CacheKeeper.OpenDescriptor(copy, number: file.number)) }
         }
         if !files.isEmpty { cache.keeper.sync(files) }
-    }
-
-    // ---- the end -------------------------------------------------------------------------------------------------
-
-    /// The input is over: all that is in memory goes to disk first, and what was there before stays for the next run.
-    mutating func spillAll() {
-        guard let line = unsafe spill, unsafe !line.pointee.sweepsAll else { return }
-        unsafe line.pointee.sweepsAll = true
-        guard endsInTime else { return }
-        for place in care.connections {
-            guard let disk = unsafe connections[place].disk else { continue }
-            let oldest = unsafe index.oldest(connections[place].slot)
-            unsafe disk.pointee.floor = oldest.map { index.pool.lastArrival($0) } ?? .max
-        }
-        for segment in unsafe line.pointee.segmentsUnderWay {
-            let first = index.pool.lastArrival(BatchReference(segment: segment, ordinal: 0))
-            for place in care.connections {
-                if let disk = unsafe connections[place].disk {
-                    unsafe disk.pointee.floor = min(unsafe disk.pointee.floor, first)
-                }
-            }
-        }
-    }
-
-    /// Whether nothing is left in memory that could go to disk, or nothing can go there.
-    var isSwept: Bool {
-        guard let line = unsafe spill else { return true }
-        if unsafe line.pointee.failure != 0 { return true }
-        if unsafe line.pointee.underWay > 0 { return false }
-        return setup.isFileInput && !hasRoomOnDisk || index.oldestToSpill() == nil
-    }
-
-    /// Ends the threads of the cache, after what they were asked to do; a disk that hangs is not waited for without end.
-    mutating func finishSpill() {
-        guard let cache, let line = unsafe spill else { return }
-        let start = Clock.monotonic()
-        unsafe line.pointee.end()
-        while unsafe !line.pointee.hasEnded, Clock.monotonic() &- start < drainTimeout {
-            if takeSpilled(now: Clock.monotonic()) == 0 { Clock.sleep(nanoseconds: 200_000) }
-        }
-        (care.nextNote, care.nextLook) = (0, 0)
-        tendCache(now: Clock.monotonic())
-        cache.keeper.stop()
-        while !cache.keeper.hasEnded, Clock.monotonic() &- start < 2 * drainTimeout {
-            Clock.sleep(nanoseconds: 200_000)
-        }
-        if cache.keeper.hasEnded { loseRemovedFiles(cache) }
-        publish()
-    }
-
-    /// What is owed from files that somebody has removed waits for nobody.
-    private mutating func loseRemovedFiles(_ cache: CacheSide) {
-        for place in 0..<UInt32(cache.catalogue.used) where cache.catalogue.isOwed(place) {
-            let name = cache.catalogue[file: place].name
-            guard cache.setup.directory.hasLost(name) else { continue }
-            setup.log("--spill: \(name): somebody has removed it")
-            loseClaims(place, cache, reason: .droppedCacheDamage)
-            // The next life would count it once more.
-            try? cache.setup.directory.remove(OwedFile.name(of: name))
-        }
     }
 }

@@ -117,7 +117,7 @@ extension Destination {
         (address, pause, retryAt, lane, downSince, unsentPackets) = (0, 0, 0, 0, 0, 0)
         ages = Ages()
         lastProgress = now
-        leavesEarlier = false
+        (leavesEarlier, offersAt) = (false, 0)
         state = .waiting
         unsafe disk = what.spills ? ownDisk : nil
     }

@@ -24,9 +24,7 @@ extension Egress {
         stalled = 0
         for place in 0..<connectionCount {
             tend(place, now: now)
-            if samples, unsafe connections[place].state == .up {
-                unsafe connections[place].ages.sample(utc: now &+ utcOffset)
-            }
+            if samples, hasAge(place) { unsafe connections[place].ages.sample(utc: now &+ utcOffset) }
         }
         makeChanges(now: now)
         tendShares(now: now)
@@ -68,6 +66,9 @@ extension Egress {
         case .up where unsafe !destination.pointee.carries: tendGreeting(place, now: now)
         case .up where unsafe destination.pointee.isSilent(now, setup.limits.silenceTime):
             retry(place, now: now, because: nil)
+        case .up where wantsNextOffer(place, now: now):
+            setup.log("\(name(place)): has what was offered of earlier runs; the next ones in a new session")
+            retry(place, now: now, because: nil)
         case .up where stream.inputEnded: finish(place, now: now)
         case .closing where unsafe now &- destination.pointee.lastProgress > 1_000_000_000:
             unsafe destination.pointee.state = .finished
@@ -81,6 +82,13 @@ extension Egress {
         } else if unsafe destination.pointee.holds, unsafe now &- destination.pointee.lastProgress >= drainTimeout {
             stalled |= 1 << UInt64(slot)
         }
+    }
+
+    /// Whether what somebody has gets older: also while it is down, as long as more may come for it.
+    private func hasAge(_ place: Int) -> Bool {
+        if unsafe connections[place].state == .up { return true }
+        return unsafe !connections[place].isGuest && !connections[place].isSpare && !stream.inputEnded
+            && index.isJoined(connections[place].slot)
     }
 
     /// A destination that is owed nothing cannot be late, except when it is being closed.
@@ -137,7 +145,7 @@ extension Egress {
         if pending.isEmpty, filesDone {
             // What is to be kept is written before the end.
             if keepSlot >= 0 { spillAll() }
-            return keepSlot < 0 || isSwept
+            return keepSlot < 0 || isSwept || isDiskStuck(now: now)
         }
         if !endsInTime {
             // Each destination has its own patience: as long as it makes progress.
@@ -145,11 +153,12 @@ extension Egress {
             guard late, filesDone else { return false }
             // What nobody takes waits on disk for the next run.
             spillAll()
-            guard isSwept else { return false }
+            guard isSwept || isDiskStuck(now: now) else { return false }
             abandon(.droppedUnreachable)
             return true
         }
-        guard isLate, isSwept || now &- since >= 2 * drainTimeout else { return false }
+        // However short the time is, what is in memory is written first, as long as the disk takes it.
+        guard isLate, isSwept || isDiskStuck(now: now) else { return false }
         abandon(.droppedDrain)
         return true
     }
@@ -162,18 +171,12 @@ extension Egress {
         return holders != 0 && holders & ~stalled == 0 && fileCount == 0
     }
 
-    /// Nothing more will be delivered: what is left is lost, counted under this reason.
+    /// Nothing more will be delivered: what is left is lost, counted under this reason. What is on its way to disk is lost only
+    /// if it does not get there (`finishSpill`).
     private mutating func abandon(_ reason: Counter) {
         for place in 0..<connectionCount where unsafe index.isJoined(connections[place].slot) {
-            let destination = unsafe connections + place
-            unsafe destination.pointee.takeBack(&index, resends: false, orphans: reason)
-            let lost = unsafe giveUpUnsent(destination.pointee.slot)
-            unsafe destination.pointee.unsentPackets -= lost
-            // What is still on its way to disk is lost as well.
-            let rest = unsafe destination.pointee.unsentPackets
-            unsafe destination.pointee.unsentPackets = 0
-            unsafe destination.pointee.counters.add(
-                destination.pointee.isGuest ? .droppedBehind : reason, lost + rest)
+            unsafe connections[place].takeBack(&index, resends: false, orphans: reason)
+            giveUp(place, reason)
             closeSocket(place)
         }
         for place in 0..<fileCount where unsafe !files[place].isFinished {
@@ -182,6 +185,13 @@ extension Egress {
             unsafe files[place].counters.add(reason, lost)
         }
         publish()
+    }
+
+    /// What a destination was not sent of what is in memory is lost.
+    mutating func giveUp(_ place: Int, _ reason: Counter) {
+        let lost = unsafe giveUpUnsent(connections[place].slot)
+        unsafe connections[place].unsentPackets -= lost
+        unsafe connections[place].counters.add(connections[place].isGuest ? .droppedBehind : reason, lost)
     }
 
     /// Waits until the files are written, and settles the last results. One that takes nothing any more (a pipe whose

@@ -13,6 +13,7 @@ extension Egress {
         let destination = unsafe connections + place
         talks[place] = Talk()
         talks[place].began = now
+        offerAll(place)
         unsafe destination.pointee.lastHeard = now
         switch unsafe (destination.pointee.policy, destination.pointee.hasGreeted) {
         case (.none, _) where unsafe !destination.pointee.wasRefused:
@@ -78,7 +79,7 @@ extension Egress {
             return refuse(
                 place, .proof, proofs == nil ? "the relay has no token" : "the relay has a token and wants a proof")
         }
-        let runs = runsOwed(place)
+        let runs = offerRuns(place)
         talks[place].runs = runs
         var session = Session(
             challenge: setup.session.challenge(), runsDigest: setup.session.runsDigest(runs),

@@ -168,6 +168,7 @@ extension Egress {
         switch end.reason {
         case .refused where talks[place].runs.count > 1: leaveEarlier(place)
         case .version, .proof, .refused, .limit, .malformed:
+            if end.reason == .limit, talks[place].runs.count > 1 { offerLater(place, now: Clock.monotonic()) }
             unsafe connections[place].counters.add(.protocolErrors)
             unsafe connections[place].isRefused = true
         default: break

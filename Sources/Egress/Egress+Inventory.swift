@@ -6,18 +6,6 @@ internal import Transfer
 
 /// OWED: what the relay still owes a destination when a session begins, in memory, on its way to disk, and on disk.
 extension Egress {
-    /// The runs of which something is owed here, the present one always.
-    func runsOwed(_ place: Int) -> [RunIdentity] {
-        guard let cache, let claimant = care.connections.firstIndex(of: place),
-            unsafe !connections[place].leavesEarlier
-        else { return [setup.run] }
-        var runs: Set<RunIdentity> = [setup.run]
-        for file in 0..<UInt32(cache.catalogue.used) where cache.catalogue.owedPackets(claimant, in: file) > 0 {
-            runs.insert(cache.catalogue[file: file].run)
-        }
-        return Array(runs)
-    }
-
     /// The blocks, and how many lists they are.
     func inventory(_ place: Int) -> (bytes: [UInt8], lists: Int) {
         let slot = unsafe connections[place].slot

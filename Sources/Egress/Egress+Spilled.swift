@@ -36,6 +36,7 @@ extension Egress {
             }
         }
         unsafe line.pointee.releaseResults()
+        if taken > 0 { unsafe line.pointee.lastAnswer = now }
         return taken
     }
 

@@ -24,6 +24,8 @@ extension Egress {
                 }
                 place += 1
             }
+            // The disk owes an answer from now on.
+            if unsafe line.pointee.underWay == 0 { unsafe line.pointee.lastAnswer = now }
             unsafe line.pointee.send(segment, batches: index.batchCount(of: segment))
             started += 1
         }

@@ -42,6 +42,10 @@ internal import SpillCache
     /// Files begun so far, and how many may be.
     var begun: UInt64 = 0
     let permit: FilePermit
+    /// Nothing more is written, but for what is being written.
+    let cancelled: StopFlag
+    /// When the spill thread last said something, or was given something to do (monotonic).
+    var lastAnswer: UInt64 = 0
     var isEnding = false
     private(set) var hasEnded = false
 
@@ -49,14 +53,14 @@ internal import SpillCache
         _ setup: SpillSetup, catalogue: Catalogue, tools: SendingTools, checks: CheckQueue, marks: Watermarks,
         wordsPerSet: Int,
         jobs: consuming RingProducer<SpillJob>, results: consuming RingConsumer<SpillResult>, work: WakeSignal,
-        permit: FilePermit
+        permit: FilePermit, cancelled: StopFlag
     ) throws(SystemError) {
         let region = try MemoryRegion(byteCount: Self.depth * wordsPerSet * 8, pages: .off)
         unsafe sets = region.base.bindMemory(to: UInt64.self, capacity: Self.depth * wordsPerSet)
         self.jobs = jobs
         self.results = results
         self.work = work
-        self.permit = permit
+        (self.permit, self.cancelled) = (permit, cancelled)
         (self.catalogue, self.tools, self.checks, self.wordsPerSet) = (catalogue, tools, checks, wordsPerSet)
         freeSets = 1 << UInt32(Self.depth) - 1
         segments = InlineArray(repeating: 0)

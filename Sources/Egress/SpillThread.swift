@@ -14,6 +14,8 @@ internal import SpillCache
     private let files: SpillFiles
     private let directory: DirectoryHandle
     private let keeper: CacheKeeper
+    /// What is not written yet stays unwritten.
+    private let cancelled: StopFlag
     private let interfaces: InterfaceView
     private var description: RunDescription
     private var trailers: [BatchTrailer] = []
@@ -24,14 +26,14 @@ internal import SpillCache
     init(
         _ setup: SpillSetup, pool: SegmentPool, run: RunIdentity, interfaces: InterfaceView, lanes: [[UInt8]],
         jobs: consuming RingConsumer<SpillJob>, results: SpillResults, work: WakeSignal, keeper: CacheKeeper,
-        permit: FilePermit
+        permit: FilePermit, cancelled: StopFlag
     ) {
         self.pool = pool
         self.jobs = jobs
         self.results = results
         self.work = work
         self.interfaces = interfaces
-        self.keeper = keeper
+        (self.keeper, self.cancelled) = (keeper, cancelled)
         directory = setup.directory
         description = RunDescription(run: run)
         for lane in lanes { _ = description.add(lane: lane) }
@@ -80,7 +82,7 @@ internal import SpillCache
         let wanted = unsafe UnsafePointer<UInt64>(bitPattern: job.wanted)!
         var ordinal: UInt32 = 0
         var failure: Int32 = 0
-        while ordinal < job.batches {
+        while ordinal < job.batches, !cancelled.isSet {
             guard unsafe wanted[Int(ordinal >> 6)] >> UInt64(ordinal & 63) & 1 == 1 else {
                 ordinal += 1
                 continue

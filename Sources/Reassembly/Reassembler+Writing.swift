@@ -32,19 +32,47 @@ extension Reassembler {
         let number = pending.datagram
         let datagram = unsafe table.datagram(number)
         let head = unsafe completedHead(datagram)
-        let length = unsafe pending.headers.moreFragments ? Int(datagram.pointee.length) : Int(pending.extent.upper)
+        let length = unsafe completedLength(datagram)
         // The captured headers may be longer than the mended ones, so the data comes after them.
-        if head.frame == FrameStore.none {
-            unsafe spillway_copy(target, pending.bytes, head.byteCount)
-        } else {
-            unsafe store.copy(head.frame, from: 0, count: head.byteCount, to: target)
-        }
+        unsafe copy(head, from: 0, count: head.byteCount, to: target)
         unsafe head.mend(target, length: length)
         let data = unsafe target + head.mendedByteCount
         if isOverlapped(number) {
             unsafe writeOverlapped(datagram, length: length, to: data)
         } else {
             unsafe writePlain(datagram, to: data)
+        }
+    }
+
+    /// Copies the beginning of the completed datagram: mended headers, and of the data what their frame has. For those who have
+    /// to look at it before it is written.
+    ///
+    /// - Returns: bytes, at most `capacity`; 0 where the headers alone are longer.
+    @_noLocks
+    public func copyCompletedHead(to target: UnsafeMutableRawPointer, capacity: Int) -> Int {
+        let datagram = unsafe table.datagram(pending.datagram)
+        let head = unsafe completedHead(datagram)
+        guard head.byteCount < capacity else { return 0 }
+        unsafe copy(head, from: 0, count: head.byteCount, to: target)
+        unsafe head.mend(target, length: completedLength(datagram))
+        let start = head.frame == FrameStore.none ? Int(pending.headers.dataStart) : Int(store[head.frame].dataStart)
+        let count = min(capacity - head.mendedByteCount, head.extent.count)
+        unsafe copy(head, from: start, count: count, to: target + head.mendedByteCount)
+        return head.mendedByteCount + count
+    }
+
+    @_noLocks
+    private func completedLength(_ datagram: UnsafeMutablePointer<Datagram>) -> Int {
+        unsafe pending.headers.moreFragments ? Int(datagram.pointee.length) : Int(pending.extent.upper)
+    }
+
+    /// Bytes of the frame that the headers come from.
+    @_noLocks
+    private func copy(_ head: DatagramHead, from start: Int, count: Int, to target: UnsafeMutableRawPointer) {
+        if head.frame == FrameStore.none {
+            unsafe spillway_copy(target, pending.bytes + start, count)
+        } else {
+            unsafe store.copy(head.frame, from: start, count: count, to: target)
         }
     }
 

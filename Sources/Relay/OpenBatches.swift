@@ -69,8 +69,12 @@ internal import SegmentPool
     @_noLocks @inline(__always)
     mutating func choose(_ bytes: UnsafeRawPointer, captured: UInt32, original: UInt32, linkType: UInt16) {
         if choosesByBytes { return unsafe chooseClosely(bytes, captured, original, linkType) }
-        place = 0
+        chooseFirst()
     }
+
+    /// Chooses the batch that everything goes to where the choice does not depend on the packet.
+    @_noLocks @inline(__always)
+    mutating func chooseFirst() { place = 0 }
 
     @_noLocks
     private mutating func chooseClosely(

@@ -173,7 +173,7 @@ extension RelayRun {
             ("--spill and its options", was.spill == wanted.spill),
             ("--admit, --admit-by or --admit-match", was.admit == wanted.admit),
             ("--on-full", was.onFull == wanted.onFull), ("--metrics", was.metrics == wanted.metrics),
-            ("--report", was.report == wanted.report),
+            ("--report", was.report == wanted.report), ("--serve", was.serve == wanted.serve),
         ]
         return all.filter { !$0.1 }.map(\.0)
     }

@@ -82,9 +82,7 @@ extension Worker {
     private mutating func write(
         _ datagram: CompletedDatagram, _ packet: Arrived, _ bytes: UnsafeRawPointer
     ) -> Outcome {
-        // Its addresses are those of any of its fragments.
-        unsafe open.choose(
-            bytes, captured: packet.captured, original: packet.original, linkType: filter.linkType)
+        if open.choosesByBytes { unsafe chooseForCompleted(datagram, packet, bytes) } else { open.chooseFirst() }
         guard let target = unsafe open.reserve(captured: datagram.byteCount, fragments: datagram.fragments) else {
             if rules.waits { return .refused }
             // The others were taken long ago; with this one they are lost.
@@ -124,6 +122,22 @@ extension Worker {
             unsafe reassembler.pointee.releaseLeaving()
         }
         return true
+    }
+
+    /// What is looked at is the datagram as it will be, not the fragment that completes it, which mostly has no ports.
+    @_noLocks
+    private mutating func chooseForCompleted(
+        _ datagram: CompletedDatagram, _ packet: Arrived, _ bytes: UnsafeRawPointer
+    ) {
+        let count = unsafe reassembler.pointee.copyCompletedHead(
+            to: open.head, capacity: Int(OpenBatches.headBytes))
+        if count > 0 {
+            unsafe open.choose(
+                open.head, captured: UInt32(count), original: UInt32(datagram.byteCount), linkType: filter.linkType)
+        } else {
+            unsafe open.choose(
+                bytes, captured: packet.captured, original: packet.original, linkType: filter.linkType)
+        }
     }
 
     /// A frame that leaves lies in several pieces; its headers are looked at in a copy.

@@ -46,9 +46,10 @@ public struct CacheSummary: Equatable, Sendable {
         guard start <= end else { throw FormatFault("times that end before they begin") }
         window = start..<end
         (entries, ranges, sections) = (try source.number(), try source.number(), try source.number())
-        // Sums over files are made of these.
-        guard batches <= 1 << 32, packets <= batches << 32, recordBytes <= 1 << 56, footerOffset <= 1 << 56 else {
-            throw FormatFault("numbers in the footer that cannot be")
+        // Whatever adds up the figures of thousands of files must not overflow, however wrong they are.
+        guard footerOffset < 1 << 48, recordBytes <= footerOffset, packets <= footerOffset / 32, batches <= packets
+        else {
+            throw FormatFault("a footer that tells of more than fits before it")
         }
         linkType = try source.number()
         let _ = try source.take(22)
@@ -136,8 +137,8 @@ public struct CacheFooter: Equatable, Sendable {
         var ranges: [BatchRange] = []
         for _ in 0..<summary.ranges {
             let range = try source.batchRange()
-            guard range.first < BatchSet.numberLimit, range.count <= BatchSet.numberLimit else {
-                throw FormatFault("numbers in the footer's lists that cannot be")
+            guard range.first < BatchSet.numberLimit, range.count <= BatchSet.numberLimit - range.first else {
+                throw FormatFault("batch numbers in the footer")
             }
             ranges.append(range)
         }

@@ -101,8 +101,8 @@ extension Catalogue {
         guard let place = next(claimant, newestFirst: true) else {
             let file = unsafe claimants[claimant].file
             // What is not offered is not waited for.
-            if unsafe file == .max && claimants[claimant].leavesEarlier { return false }
-            return unsafe claimants[claimant].unsent > 0 && (file == .max || files[Int(file)].lastArrival >= arrival)
+            guard unsafe claimants[claimant].unsent > 0, file != .max else { return false }
+            return unsafe files[Int(file)].lastArrival >= arrival
         }
         return batch(place).arrival >= arrival
     }
@@ -124,7 +124,7 @@ extension Catalogue {
     }
 
     @_noLocks func isOffered(_ file: UInt32, to claimant: Int) -> Bool {
-        unsafe !claimants[claimant].leavesEarlier || files[Int(file)].runPlace == 0
+        unsafe files[Int(file)].withheld >> UInt64(truncatingIfNeeded: claimant) & 1 == 0
     }
 
     @_noLocks func isBefore(_ one: UInt32, _ other: UInt32, newestFirst: Bool) -> Bool {

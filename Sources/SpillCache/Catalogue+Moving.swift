@@ -1,3 +1,5 @@
+public import Pcapng
+
 /// What is owed to one destination passes to another. Control plane.
 extension Catalogue {
     /// Batches of a file that a destination was not sent.
@@ -19,9 +21,24 @@ extension Catalogue {
     }
 
     /// Whether batches of earlier runs are left where they are, though they are owed to a destination.
-    public func leaveEarlier(_ claimant: Int, _ leaves: Bool) {
-        unsafe claimants[claimant].leavesEarlier = leaves
+    public func leaveEarlier(_ claimant: Int, _ leaves: Bool) { offer(claimant, runs: leaves ? [] : nil) }
+
+    /// Offers a destination what it is owed of these runs only, and of the present one always; nil offers everything.
+    public func offer(_ claimant: Int, runs: Set<RunIdentity>?) {
+        let bit: UInt64 = 1 << UInt64(claimant)
+        for file in 0..<used {
+            let isOffered = unsafe runs == nil || files[file].runPlace == 0 || runs!.contains(files[file].run)
+            unsafe files[file].withheld = isOffered ? files[file].withheld & ~bit : files[file].withheld | bit
+        }
         unsafe claimants[claimant].isStale = true
+    }
+
+    /// Whether a destination was sent all that it is offered, and is owed more.
+    public func hasOnlyWithheld(_ claimant: Int) -> Bool {
+        guard unsafe claimants[claimant].unsent > 0 else { return false }
+        return !(0..<UInt32(used)).contains { file in
+            unsafe claim(claimant, file).pointee.unsent > 0 && isOffered(file, to: claimant)
+        }
     }
 
     /// Packets of earlier runs that a destination is owed.

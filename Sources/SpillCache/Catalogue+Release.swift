@@ -11,6 +11,7 @@ extension Catalogue {
             unsafe files[Int(file)].isDirty = true
         }
         unsafe claimants[claimant] = Claimant()
+        offer(claimant, runs: nil)
         return packets
     }
 }

@@ -146,8 +146,6 @@ struct Claimant: BitwiseCopyable {
     var rank: Int32 = 0
     /// Something was added or put back, so that the next batch is to be looked for anew.
     var isStale = true
-    /// Nothing of earlier runs is offered to it.
-    var leavesEarlier = false
     /// The file whose map it waits for; `UInt32.max` if none.
     var wanted: UInt32 = .max
 }

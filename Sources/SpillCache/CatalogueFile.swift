@@ -41,6 +41,8 @@ public struct CatalogueFile: BitwiseCopyable, Sendable {
     public var runPlace: UInt16 = 0
     /// Interfaces that must be described before its batches.
     public var interfaces: UInt32 = 0
+    /// Destinations that are not offered its batches now, one bit each.
+    var withheld: UInt64 = 0
     /// It could not be read: it is left alone, for the next life to try again.
     public var isGivenUp = false
     /// It was asked for that nothing is added to it any more.

@@ -125,4 +125,40 @@ struct GovernorTests {
         relay.run(seconds: replays ? 30 : 300)
         #expect(relay.n == 1)
     }
+
+    @Test("Quiet minutes, in which everybody has everything, make nobody blind for the overload after it")
+    func quietMinutes() {
+        var relay = SimulatedRelay(
+            offered: { 20..<620 ~= $0 ? 0.5 * drainRate : 5 * drainRate }, drain: { _ in drainRate })
+        relay.run(seconds: 20)
+        #expect(relay.n > 1)
+        relay.run(seconds: 600)
+        #expect(relay.n == 1 && relay.governor.drainRate < 1.3 * drainRate)
+        relay.run(seconds: 10)
+        #expect(relay.n >= 4 && relay.dropped == 0)
+    }
+
+    @Test("Of several sockets that take bursts in turns of their own the rate is that of the fastest one")
+    func fastest() {
+        /// Bytes per second that are counted for sockets with these speeds, in bursts of 16 KiB.
+        func rate(_ speeds: [Double]) -> Double {
+            var fastest = Fastest(count: speeds.count)
+            var (counted, owed) = (0.0, speeds.indices.map { Double($0) * 3000 })
+            for turn in 0..<8000 {
+                for (place, speed) in speeds.enumerated() {
+                    owed[place] += speed * 0.015
+                    let bursts = (owed[place] / 16384).rounded(.down)
+                    owed[place] -= bursts * 16384
+                    fastest.add(bytes: UInt64(bursts) * 16384, of: place, seconds: 0.015)
+                }
+                let taken = fastest.take()
+                // Until the speeds are known.
+                if turn >= 1000 { counted += Double(taken) }
+            }
+            return counted / (7000 * 0.015)
+        }
+        #expect(0.95...1.05 ~= rate([2e6, 2e6, 2e6, 2e6, 2e6]) / 2e6)
+        #expect(0.85...1.1 ~= rate([0.2e6, 0.21e6, 0.19e6, 0.2e6]) / 0.21e6)
+        #expect(0.9...1.1 ~= rate([1e6, 4e6, 2e6]) / 4e6)
+    }
 }

@@ -111,6 +111,8 @@ struct HostileTests {
                 (Self.greeting + Player.list(Player.owed, run, mark: 5, [7..<9], isLast: true), 6),
                 (Self.greeting + Player.list(Player.owed, run, mark: 9, [3..<5, 4..<6], isLast: true), 6),
                 (Self.greeting + Player.list(Player.owed, SampleRun(seed: 53), [], isLast: true), 6),
+                (Self.greeting + Player.list(Player.owed, run, mark: .max - 1, [], isLast: true), 6),
+                (Self.greeting + Player.list(Player.owed, run, mark: 1 << 62 + 1, [], isLast: true), 6),
                 (Player.sectionHeader + Player.session(sensor: ".s", destination: "d", runs: [run]), 4),
                 (Player.sectionHeader + Player.session(sensor: "s", destination: "d", runs: [run], version: 2), 2),
                 (Player.sectionHeader + Player.list(Player.owed, run, [], isLast: true), 6),

@@ -78,6 +78,52 @@ struct AdmissionChoiceTests {
         }
     }
 
+    @Test("Beside a destination that cannot be served from disk nothing is diverted for another one that can")
+    func classicBeside() throws {
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let (waits, classic) = (try space.reader(), try space.reader())
+                let running = try space.relay([
+                    "-i", "right", "--to", "\(waits.address),name=waits", "--to",
+                    "\(classic.address),name=classic,wire=pcap", "--spill", "\(folder)/cache", "--sync", "none",
+                    "--memory", "40M", "--segment-size", "512K", "--admit", "4", "--metrics", "127.0.0.1:0",
+                    "--drain-timeout", "20s",
+                ])
+                for name in ["waits", "classic"] { try running.waitFor("\(name): connected") }
+                try flood(space, 4000, perSecond: 4000)
+                let result = try stop(running)
+                result.expect(exits: 0)
+                let report = try expectLedger(result)
+                #expect(try report.count("diverted") == 0 && report.destination("classic").losses.isEmpty)
+            }
+        }
+    }
+
+    @Test("N is 1 while the cache is as large as it may be with what is owed, until some of that is delivered")
+    func fullCache() throws {
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let reader = try space.reader(.stalled, receiveBuffer: 16_384)
+                let running = try space.relay([
+                    "-i", "right", "--to", "\(reader.address),name=it", "--spill", "\(folder)/cache", "--sync", "none",
+                    "--memory", "40M", "--segment-size", "512K", "--admit", "4", "--spill-file-size", "1M",
+                    "--spill-size", "8M", "--memory-age", "1h", "--metrics", "127.0.0.1:0", "--drain-timeout", "20s",
+                ])
+                try running.waitFor("it: connected")
+                try waitUntil("N to be 4") { try SoakFigures(space, running).sum("admit_n") == 4 }
+                try flood(space, 20_000, perSecond: 10_000)
+                try running.waitFor("admission: one packet in 1 (was 4), unwritable")
+                // It stays so, whatever expires meanwhile.
+                let changes = try SoakFigures(space, running).sum("admit_changes")
+                try flood(space, 10_000, perSecond: 5000)
+                #expect(try SoakFigures(space, running).sum("admit_changes") == changes)
+                reader.set(.reading)
+                try running.waitFor("admission: one packet in 4 (was 1)")
+                try stop(running).expect(exits: 0)
+            }
+        }
+    }
+
     @Test("A fixed N is 1 while the disk is full: said in the log, counted, and not forgotten as the greatest")
     func fixedOnFullDisk() throws {
         try withNetworkNamespace { space in

@@ -251,6 +251,48 @@ struct AdmissionTests {
         }
     }
 
+    @Test("What the filter is asked about is a datagram as it is put together, not its last fragment")
+    func matchesDatagrams() throws {
+        try withNetworkNamespace { space in
+            try withTemporaryDirectory { folder in
+                let collector = try space.enter { try ReferenceCollector() }
+                defer { collector.stop() }
+                let running = try relay(
+                    space, folder, collector.port,
+                    ["--memory", "48M", "--segment-size", "512K", "--admit", "4", "--admit-match", "udp dst port 53"])
+                try running.waitFor("it: acknowledges")
+                usleep(200_000)
+                let sender = try space.enter { try FrameSender("left") }
+                for number in 0..<800 {
+                    let port = UInt16(53 + number % 2)
+                    var sample = DatagramSample(
+                        PacketBuilder.udp(sampleBytes(600, seed: number), from: 1000, to: port))
+                    sample.identification = UInt32(number)
+                    // The first fragment comes first in half of them.
+                    let fragments = sample.fragments(of: 400)
+                    for frame in number % 4 < 2 ? fragments : fragments.reversed() { try sender.send(frame) }
+                }
+                try waitUntil("all of it to be delivered", timeLimit: .seconds(60)) {
+                    usleep(20_000)
+                    return try SoakFigures(space, running).sum("delivered_packets_total", "it") == 800
+                }
+                let result = try stop(running)
+                result.expect(exits: 0)
+                var ports: [UInt16: [Int]] = [:]
+                for (identity, batch) in collector.state.batches {
+                    // Of Ethernet, IPv4 and UDP the destination port.
+                    ports[identity.lane, default: []] += batch.packets.map {
+                        Int($0.bytes[36]) << 8 | Int($0.bytes[37])
+                    }
+                }
+                let (live, diverted) = (ports[0] ?? [], ports[Self.diverted] ?? [])
+                #expect(Set(diverted) == [53] && live.count + diverted.count == 800)
+                // One of four stays live: 100 of 400, with a standard deviation below 9.
+                #expect((50...150).contains(live.count { $0 == 53 }) && live.count { $0 == 54 } == 400)
+            }
+        }
+    }
+
     /// The conversations that tshark sees in the batches of a lane.
     private func pairs(
         _ state: CollectorState, _ lane: UInt16, _ folder: String

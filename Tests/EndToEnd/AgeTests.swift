@@ -70,6 +70,34 @@ struct AgeTests {
         }
     }
 
+    @Test("What a destination has gets older while it is down")
+    func down() throws {
+        try withNetworkNamespace { space in
+            let collector = try space.enter { try ReferenceCollector() }
+            let running = try space.relay([
+                "-i", "right", "--to", "127.0.0.1:\(collector.port),name=it,ack=required", "--metrics", "127.0.0.1:0",
+                "--drain-timeout", "1s",
+            ])
+            try running.waitFor("it: acknowledges")
+            try space.send(0..<100)
+            try waitUntil("all of it to be there") {
+                usleep(20_000)
+                return try SoakFigures(space, running).sum("delivered_packets_total", "it") == 100
+            }
+            collector.stop()
+            try space.send(100..<200)
+            try running.waitFor("trying again")
+            try waitUntil("a second of age") {
+                usleep(50_000)
+                return try ages(space, running, of: "it")["age_of_information_p99_ms"] ?? 0 > 1
+            }
+            let result = try stop(running)
+            let destination = try expectLedger(result).destination("it").tree
+            guard case .number(let age)? = destination["age_of_information_p99_ms"] else { throw Unexpected("no age") }
+            #expect(age > 1000)
+        }
+    }
+
     @Test("All readers of a listener count together, in the metrics and in the report")
     func listener() throws {
         try withNetworkNamespace { space in

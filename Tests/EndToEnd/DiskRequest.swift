@@ -8,6 +8,7 @@ struct DiskRequest {
     init(_ bytes: [UInt8]) { self.bytes = bytes }
 
     var operation: UInt32 { bytes.word(4) }
+    var isWrite: Bool { operation == 16 }
     var unique: UInt64 { bytes.long(8) }
     var node: UInt64 { bytes.long(16) }
 

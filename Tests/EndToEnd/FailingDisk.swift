@@ -18,6 +18,8 @@ final class FailingDisk: Sendable {
         var syncing: CInt = 0
         /// It answers nothing until this is over.
         var hangs = false
+        /// Microseconds that each write takes.
+        var pause: useconds_t = 0
         /// It has room for so many bytes.
         var capacity = 1 << 40
     }
@@ -119,6 +121,7 @@ final class FailingDisk: Sendable {
             return
         }
         let request = DiskRequest(Array(buffer[..<count]))
+        if request.isWrite { usleep(content.withLock(\.illness.pause)) }
         guard let answer = content.withLock({ $0.answer(request) }) else { return }
         var words = ByteWriter(.little)
         words.number(UInt32(16 + answer.bytes.count))

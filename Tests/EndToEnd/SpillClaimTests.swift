@@ -242,10 +242,24 @@ struct SpillClaimTests {
             try life(folder, "new", [to(collector, "first")]).expect(exits: 0, naming: ["the file is left alone"])
             let before = Set(collector.state.packets.map { number(of: Packet($0)) })
             #expect(before == Set(0..<6000).subtracting(numbersOfFile).union(30_000..<30_010))
+            let told = collector.state.controls.compactMap { message in
+                if case .ranges(let owed) = message, owed.kind == .owed { owed } else { nil }
+            }
             try run("mv", ["\(folder)/kept", file]).checked()
             try life(folder, "newer", [to(collector, "first")]).expect(exits: 0)
             let numbers = collector.state.packets.map { number(of: Packet($0)) }
             #expect(Set(numbers) == before.union(numbersOfFile).union(40_000..<40_010))
+            // What is below a mark and in no range never comes.
+            for (identity, batch) in collector.state.batches
+            where batch.packets.contains(where: { numbersOfFile.contains(number(of: Packet($0))) }) {
+                let lists = told.filter {
+                    ($0.run, $0.worker, $0.lane) == (identity.run, identity.worker, identity.lane)
+                }
+                let isExcluded =
+                    lists.contains { $0.mark > identity.number }
+                    && !lists.contains { $0.ranges.contains { $0.contains(identity.number) } }
+                #expect(!isExcluded, "batch \(identity.number)")
+            }
             #expect(Set(numbers).count == numbers.count && collector.state.violations == [])
         }
     }

@@ -210,7 +210,12 @@ struct WireReplayTests {
     func signal() throws {
         try withNetworkNamespace { space in
             try withTemporaryDirectory { folder in
-                try writeFile("\(folder)/a.pcapng", nanosecondFile(frames(50)))
+                // The last packet is due in an hour.
+                var packets = frames(50)
+                let last = packets[49]
+                packets[49] = Packet(
+                    time: last.time + 3_600_000_000_000, original: last.original, bytes: last.bytes)
+                try writeFile("\(folder)/a.pcapng", nanosecondFile(packets))
                 let command = space.inside(
                     try builtExecutable("spillway"),
                     ["replay", "\(folder)/a.pcapng", "-i", "left", "--loop", "0", "--report", "\(folder)/r"])
@@ -222,6 +227,10 @@ struct WireReplayTests {
                 #expect(result.status == .exited(0), "\(result.errorText)")
                 let report = try JSON(readFile("\(folder)/r"))
                 #expect(report["sent"]?.count ?? 0 > 0 && report["sent"]?.count == report["packets"]?.count)
+                // No packet that was sent is later than all of it took.
+                guard case .number(let late) = report["late_max_us"], case .number(let seconds) = report["seconds"]
+                else { throw Unexpected("a report without times") }
+                #expect(late <= seconds * 1_000_000)
             }
         }
     }

@@ -103,6 +103,7 @@ struct LinkTests {
             ] {
                 rig.send(fragments)
                 #expect(rig.datagrams.last?.bytes == whole.whole, "IPv\(version)")
+                #expect(rig.heads.last == Array(whole.whole.prefix(256)), "IPv\(version)")
             }
             // A last fragment so short that its frame is padded.
             sample.data = Array(sample.data.prefix(1401))

@@ -26,6 +26,8 @@ struct Frame: Hashable {
     let linkType: UInt16
     /// Datagrams put together: their bytes, time of their record, number of frames.
     private(set) var datagrams: [(bytes: [UInt8], time: UInt64, fragments: UInt32)] = []
+    /// How they begin, as it is shown before they are written.
+    private(set) var heads: [[UInt8]] = []
     /// Frames that went on as they came.
     private(set) var passed: [Frame] = []
     /// Everything that was sent.
@@ -86,6 +88,11 @@ struct Frame: Hashable {
             case .complete(let datagram):
                 let room = UnsafeMutableRawBufferPointer.allocate(byteCount: datagram.byteCount + 16, alignment: 4)
                 defer { unsafe room.deallocate() }
+                var head = [UInt8](repeating: 0, count: 256)
+                let count = unsafe head.withUnsafeMutableBytes {
+                    unsafe reassembler.copyCompletedHead(to: $0.baseAddress!, capacity: $0.count)
+                }
+                heads.append(Array(head[..<count]))
                 unsafe reassembler.writeCompleted(to: room.baseAddress!)
                 datagrams.append((unsafe Array(room[..<datagram.byteCount]), frame.time, datagram.fragments))
                 reassembler.releaseCompleted(written: true)

@@ -139,6 +139,33 @@ struct ExportTests {
         }
     }
 
+    @Test("What is missing of a sealed file, at its end or all, is counted as damage; the end of an open one is not")
+    func cut() throws {
+        try withTemporaryDirectory(in: DamageTests.memory) { folder in
+            let batches = (0..<4 as Range<UInt64>).map { file in
+                (0..<3 as Range<UInt64>).map {
+                    CacheSample.batch([file * 9 + $0 * 3], run: Self.runs[0], number: file * 3 + $0)
+                }
+            }
+            let sample = try CacheSample("\(folder)/cache", batches, open: [3])
+            let whole = try export(sample, folder, memory: 1 << 16).report
+            #expect(whole.damagedPlaces == 0 && whole.packets == 12)
+            // One within its last batch, one before its footer, one empty, and the one that grows within its last batch.
+            let cuts: [(drop: (Int) -> Int, packets: UInt64, places: Int)] = [
+                ({ $0 - 300 }, 11, 1), ({ $0 - 20 }, 12, 1), ({ _ in 0 }, 9, 1), ({ $0 - 30 }, 11, 0),
+            ]
+            for (place, cut) in cuts.enumerated() {
+                let path = "\(folder)/cache/\(sample.names[place])"
+                let before = try readFile(path)
+                try writeFile(path, Array(before.prefix(cut.drop(before.count))))
+                let report = try export(sample, folder, memory: 1 << 16).report
+                #expect(report.packets == cut.packets && report.damagedPlaces == cut.places, "file \(place)")
+                #expect(report.damagedBytes > 0 || cut.places == 0 || place == 2)
+                try writeFile(path, before)
+            }
+        }
+    }
+
     @Test("Batches that are in two files are there once; those of a thousand files are all there")
     func thousandFiles() throws {
         try withTemporaryDirectory(in: DamageTests.memory) { folder in

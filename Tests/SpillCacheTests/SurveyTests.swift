@@ -99,4 +99,30 @@ struct SurveyTests {
             #expect(survey.faulty.flatMap(\.damage).map(\.kind) == [.contents])
         }
     }
+
+    @Test("A footer that checks and tells of more than there can be is no footer, and nothing overflows")
+    func boundlessFooter() throws {
+        /// What is added to which number of the lists' end or of the summary.
+        let forgeries: [(atEnd: Int?, inSummary: Int?)] = [
+            (8, nil), (16, nil), (nil, 32), (nil, 40), (nil, 48), (nil, 56),
+        ]
+        for (atEnd, inSummary) in forgeries {
+            try withTemporaryDirectory(in: DamageTests.memory) { folder in
+                let sample = try sample(folder)
+                for name in sample.names.prefix(2) {
+                    let path = "\(folder)/\(name)"
+                    let forged = FooterForgery.changed(try readFile(path)) { lists, summary in
+                        if let atEnd { lists.add(lists.bytes.count - atEnd, 1 << 62) }
+                        if let inSummary { summary.add(inSummary, 1 << 62) }
+                    }
+                    try writeFile(path, forged)
+                }
+                for depth in [CacheSurvey.Depth.footers, .everything] {
+                    let survey = try CacheSurvey(sample.rig.directory, depth: depth)
+                    #expect(survey.files.reduce(0) { $0 + $1.packets } < 1 << 40)
+                    #expect(Set(survey.faulty.map(\.name)).isSuperset(of: sample.names.prefix(2)))
+                }
+            }
+        }
+    }
 }

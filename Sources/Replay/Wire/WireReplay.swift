@@ -146,6 +146,8 @@ public struct WireReplay: ~Copyable {
             }
             now = Clock.monotonic()
         }
+        // A signal came while it waited.
+        guard now >= due else { return }
         let late = now &- due
         report.latestBy = max(report.latestBy, late)
         lateSum &+= late

@@ -75,6 +75,10 @@ public final class CacheExport {
         files = survey.files.filter { $0.state != .foreign && $0.batches > 0 }.sorted {
             ($0.times.leastTime, $0.name) < ($1.times.leastTime, $1.name)
         }
+        for file in survey.files where !file.isOpen && file.state == .damaged && file.batches == 0 {
+            report.damagedPlaces += file.damagedPlaces
+            report.damagedBytes += file.damagedBytes
+        }
         report.skipped = survey.files.filter { $0.state == .foreign || $0.state == .unreadable }.map(\.name)
         var least: [UInt64] = [.max]
         for file in files.reversed() { least.append(min(least.last!, file.times.leastTime)) }
@@ -126,8 +130,11 @@ public final class CacheExport {
         }
         do throws(SystemError) {
             let scan = try scan(file, visit)
-            report.damagedPlaces += scan.damagedPlaces
-            report.damagedBytes += scan.damagedBytes
+            // What is missing at the end of a sealed file is damage, too; one that grows has no end yet.
+            var found = file
+            found.take(scan, isLive: true)
+            report.damagedPlaces += found.damagedPlaces
+            report.damagedBytes += found.damagedBytes
             if let section = scan.section { try describe(section) }
         } catch {
             if broken { return false }
