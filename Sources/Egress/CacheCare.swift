@@ -10,6 +10,8 @@ struct CacheCare {
     var ranges: [UInt32: [BatchRange]] = [:]
     /// Where the numbers of earlier runs end, by lane.
     var marks: [BatchLane: UInt64] = [:]
+    /// Runs of which files are left alone: nobody is told that anything of them never comes.
+    var incomplete: Set<RunIdentity> = []
     /// What a section of an earlier run begins with, by the run's place and how many interfaces it describes.
     var headers: [HeaderKey: (base: UInt, count: UInt32)] = [:]
     /// The destinations by claimant: their names, and the places of their connections.

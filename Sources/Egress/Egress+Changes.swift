@@ -9,10 +9,17 @@ extension Egress {
     /// Makes the changes that were asked for.
     mutating func makeChanges(now: UInt64) {
         pendingChanges += setup.changes.take()
-        holdsSweep = !pendingChanges.isEmpty
+        if let work = sweepBehind, cache?.keeper.hasDone(work) != false { sweepBehind = nil }
+        holdsSweep = !pendingChanges.isEmpty || sweepBehind != nil
+        if pendingChanges.isEmpty { return }
         // What is being written to disk belongs to those who are there now. Nothing more begins to be while changes wait.
         if let line = unsafe spill, unsafe line.pointee.underWay > 0 { return }
-        defer { (pendingChanges, holdsSweep) = ([], false) }
+        defer {
+            pendingChanges = []
+            // What goes to disk from now on may belong to somebody who is to be written down before.
+            sweepBehind = cache?.keeper.posted
+            holdsSweep = sweepBehind != nil
+        }
         for change in pendingChanges {
             switch change {
             case .add(let plan): add(plan, now: now)

@@ -17,6 +17,7 @@ extension Egress {
             care.had.append(BatchSet())
             unsafe connections[place].hasGreeted = cache.setup.known?.greeted.contains(name) == true
         }
+        care.incomplete = cache.setup.incomplete
         for file in cache.setup.earlier { takeIn(file, cache) }
         care.former = Set(cache.setup.known?.names ?? [])
         for claimant in care.names.indices where !care.names[claimant].isEmpty { claimEarlier(claimant, cache) }
@@ -35,6 +36,7 @@ extension Egress {
     private mutating func takeIn(_ file: EarlierFile, _ cache: CacheSide) {
         guard let place = cache.catalogue.add(file, runPlace: care.place(of: file.name.run)) else {
             setup.log("--spill: \(file.name.sealed): more files than there is room for; it waits for the next run")
+            care.incomplete.insert(file.name.run)
             return
         }
         care.ranges[place] = file.ranges
@@ -236,6 +238,7 @@ extension Egress {
         setup.log("--spill: \(cache.catalogue[file: place].name): \(reason)")
         loseClaims(place, cache, reason: .droppedCacheDamage)
         cache.catalogue[file: place].isGivenUp = true
+        care.incomplete.insert(cache.catalogue[file: place].run)
         // Where it is gone, the next life would count it once more.
         let name = cache.catalogue[file: place].name
         if cache.setup.directory.hasLost(name) { cache.keeper.remove(file: OwedFile.name(of: name)) }

@@ -23,9 +23,11 @@ extension Egress {
         let isTooLong = owed.rangeCount > TransferLimit.ranges
         let lists = lanes.filter { runs.contains($0.run) }.sorted().map { lane in
             let ranges = isOwn(lane, slot) ? owed.ranges(of: lane) : []
-            let joined = isTooLong && ranges.count > 1 ? [ranges[0].lowerBound..<ranges.last!.upperBound] : ranges
-            return NumberRanges(
-                run: lane.run, worker: lane.worker, lane: lane.lane, mark: mark(lane, slot), joined)
+            var joined = isTooLong && ranges.count > 1 ? [ranges[0].lowerBound..<ranges.last!.upperBound] : ranges
+            let mark = mark(lane, slot)
+            // What is below the mark and is not named never comes; of this run something may be found again.
+            if mark > 0, care.incomplete.contains(lane.run) { joined = [0..<mark] }
+            return NumberRanges(run: lane.run, worker: lane.worker, lane: lane.lane, mark: mark, joined)
         }
         var bytes: [UInt8] = []
         for (number, list) in lists.enumerated() {

@@ -52,6 +52,8 @@ internal import Transfer
     /// Changes that wait until nothing is on its way to disk.
     var pendingChanges: [EgressChange] = []
     var holdsSweep = false
+    /// The keeper's work that must be done before anything more begins to be written to disk.
+    var sweepBehind: UInt64?
     /// The way to disk, and bytes the cache may have.
     let spill: UnsafeMutablePointer<SpillLine>?
     let spillBytes: UInt64

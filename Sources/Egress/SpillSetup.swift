@@ -1,3 +1,4 @@
+public import Pcapng
 public import SpillCache
 
 /// When batches on disk are sent to destinations that get the newest first.
@@ -53,6 +54,8 @@ public struct SpillSetup: Sendable {
 
     /// What earlier lives have left.
     public var earlier: [EarlierFile] = []
+    /// Runs of which there may be more than these files hold.
+    public var incomplete: Set<RunIdentity> = []
     /// Packets that destinations were owed and that damage to these files has cost.
     public var lost: [String: UInt64] = [:]
     /// Destinations of earlier lives, to whom is owed what nothing is written down about; nil where nobody knows them, so

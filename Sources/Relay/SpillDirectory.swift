@@ -46,7 +46,7 @@ final class SpillDirectory: Sendable {
             let earlier = try EarlierFiles(
                 in: directory, known: setup.known, application: "Spillway, sensor \(sensor)",
                 isDurable: setup.sync != .none, log: log)
-            (setup.earlier, setup.lost) = (earlier.files, earlier.lost)
+            (setup.earlier, setup.lost, setup.incomplete) = (earlier.files, earlier.lost, earlier.incomplete)
         } catch {
             throw RelayError(.inputOutput, "--spill \(error)")
         }

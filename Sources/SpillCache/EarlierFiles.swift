@@ -1,6 +1,6 @@
 internal import Glibc
 public import Machine
-internal import Pcapng
+public import Pcapng
 
 /// A sealed file that an earlier life has left.
 public struct EarlierFile: Sendable {
@@ -43,6 +43,9 @@ public struct EarlierFiles {
     /// Packets that destinations were owed of files and that are not there any more, as far as that is known.
     public private(set) var lost: [String: UInt64] = [:]
 
+    /// Runs of which files are left alone, or are gone: they may be there the next time.
+    public private(set) var incomplete: Set<RunIdentity> = []
+
     private let directory: DirectoryHandle
     private let known: KnownDestinations?
     private let application: String
@@ -65,10 +68,13 @@ public struct EarlierFiles {
         var bases: Set<String> = []
         for text in try directory.names() {
             if text.hasSuffix(".owed") { notes.append(text) }
+            // Left by a life that died while it wrote.
+            if text.hasSuffix(".owed.new") { try? directory.remove(text) }
             guard let name = CacheFileName(parsing: text), bases.insert(name.sealed).inserted else { continue }
             do throws(SystemError) {
-                if let file = try open(name) { files.append(file) }
+                if let file = try open(name) { files.append(file) } else { incomplete.insert(name.run) }
             } catch {
+                incomplete.insert(name.run)
                 // One file that cannot be read must not keep the others from being sent.
                 log("--spill: \(error); the file is left alone")
             }
@@ -78,6 +84,7 @@ public struct EarlierFiles {
 
     /// A note whose file somebody has removed: what was owed of it is lost.
     private mutating func forget(_ text: String) {
+        if let name = CacheFileName(parsing: text.dropLast(5) + ".pcapng") { incomplete.insert(name.run) }
         if let bytes = try? directory.content(text, limit: 16 << 20), let note = try? OwedFile(bytes) {
             for one in note.destinations where one.packets > 0 {
                 log("--spill: \(text.dropLast(5)).pcapng: it is gone, with \(one.packets) packets owed to \(one.name)")

@@ -221,4 +221,32 @@ struct SpillClaimTests {
             #expect(Set(numbers).count == numbers.count && collector.state.violations == [])
         }
     }
+
+    @Test("A file that one start cannot read is told to nobody as what never comes: the next start sends it")
+    func leftAlone() throws {
+        try withTemporaryDirectory { folder in
+            for (name, numbers) in [("old", 0..<6000), ("new", 30_000..<30_010), ("newer", 40_000..<40_010)] {
+                try writeFile("\(folder)/\(name)", captureFile(numberedPackets(numbers, size: 1000)))
+            }
+            try RunningRelay(arguments(folder, "old", [dead("first")]) + ["--spill-file-size", "1M"]).finish()
+                .expect(exits: 69)
+            let files = try cacheFiles("\(folder)/cache").map { "\(folder)/cache/\($0)" }
+            let file = try #require(files.dropFirst().first)
+            let numbersOfFile = try Set(EndToEndTests.numbers(inBlocks: readFile(file)))
+            #expect(files.count > 3 && numbersOfFile.count > 500)
+            // A link to itself cannot be opened.
+            try run("mv", [file, "\(folder)/kept"]).checked()
+            try run("ln", ["-s", file, file]).checked()
+            let collector = try ReferenceCollector()
+            defer { collector.stop() }
+            try life(folder, "new", [to(collector, "first")]).expect(exits: 0, naming: ["the file is left alone"])
+            let before = Set(collector.state.packets.map { number(of: Packet($0)) })
+            #expect(before == Set(0..<6000).subtracting(numbersOfFile).union(30_000..<30_010))
+            try run("mv", ["\(folder)/kept", file]).checked()
+            try life(folder, "newer", [to(collector, "first")]).expect(exits: 0)
+            let numbers = collector.state.packets.map { number(of: Packet($0)) }
+            #expect(Set(numbers) == before.union(numbersOfFile).union(40_000..<40_010))
+            #expect(Set(numbers).count == numbers.count && collector.state.violations == [])
+        }
+    }
 }

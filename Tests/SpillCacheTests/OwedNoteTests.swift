@@ -184,4 +184,36 @@ struct OwedNoteTests {
             }
         }
     }
+
+    @Test("A footer with impossible numbers and right checksums counts as none", arguments: 0..<4)
+    func impossibleFooter(number: Int) throws {
+        try withTemporaryDirectory(in: DamageTests.memory) { folder in
+            let (rig, name) = try makeFile(folder, [(3, 0), (3, 0), (3, 0)])
+            let path = "\(folder)/\(name.sealed)"
+            let changed = try FooterForgery.changed(readFile(path)) { lists, summary in
+                let range = lists.bytes.count - 40
+                switch number {
+                case 0: lists.add(range + 24, .max)
+                case 1: lists.add(range + 32, .max - 3)
+                case 2: summary.add(48, .max - 12)
+                default: summary.add(40, 1 << 33)
+                }
+            }
+            try writeFile(path, changed)
+            #expect(throws: CacheError.self) { try CacheReader.footer(name.sealed, in: rig.directory) }
+            let owed = try start(folder, known: KnownDestinations(names: ["a"]))
+            #expect(owed["a"]?.packets == 9 && owed["a"]?.bits == [0b111])
+        }
+    }
+
+    @Test("What a life has left that died while it wrote a note is removed, and the note before it is used")
+    func torn() throws {
+        try withTemporaryDirectory(in: DamageTests.memory) { folder in
+            let (rig, name) = try makeFile(folder, [(3, 0), (4, 0)])
+            try writeFile("\(folder)/\(OwedFile.name(of: name))", note(2, 7, [("a", 4, [0b10])]))
+            try writeFile("\(folder)/\(OwedFile.name(of: name)).new", [1, 2, 3])
+            #expect(try start(folder, known: KnownDestinations(names: ["a"]))["a"]?.packets == 4)
+            #expect(try Set(rig.directory.names()) == [name.sealed, OwedFile.name(of: name)])
+        }
+    }
 }
