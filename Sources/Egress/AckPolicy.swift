@@ -79,6 +79,8 @@ struct Talk {
     var subject: ProofSubject?
     /// HAVE blocks and ranges that may still come.
     var haveBlocks = 0, haveRanges = 0
+    /// The inventory waits until the keeper of the cache has done this.
+    var inventoryBehind: UInt64?
     /// The runs that the inventory speaks of.
     var runs: [RunIdentity] = []
 }

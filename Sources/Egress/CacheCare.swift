@@ -22,12 +22,15 @@ struct CacheCare {
     /// Those that have greeted once.
     var greeted: Set<String> = []
     /// Destinations of earlier lives that are none of this one.
-    var former = KnownDestinations()
-    /// Files of earlier lives that nobody of this one is owed anything of. They stay until the input has begun: a start
-    /// that fails changes nothing.
-    var unclaimed: Set<UInt32> = []
-    /// Files of earlier lives by their places, with what was written down of them, until that has been compared.
+    var former: Set<String> = []
+    /// Files of earlier lives by their places, until this run writes down what it knows. What is owed to destinations of this
+    /// run is taken out of them: what is left is owed to former ones.
     var earlier: [UInt32: EarlierFile] = [:]
+    /// Those of them that former destinations are owed something of, or nobody. They stay until the input has begun: a start
+    /// that fails changes nothing.
+    var held: Set<UInt32> = []
+    /// Whether batches have passed from one destination to another.
+    var hasPassed = false
     /// Whether this run writes down who there is and what they are owed, and whether it has begun to.
     var (hasNotes, hasBegunNotes) = (false, false)
     /// The file that a destination will be sent from next, by claimant, as it was looked up last.
@@ -48,7 +51,7 @@ struct CacheCare {
 
     /// What is written down about who there is.
     var known: KnownDestinations {
-        KnownDestinations(names: presentNames + former.names, greeted: greeted.union(former.greeted))
+        KnownDestinations(names: presentNames, greeted: greeted, hasPassed: hasPassed, run: runs[0])
     }
 
     struct HeaderKey: Hashable {
@@ -65,6 +68,12 @@ struct CacheCare {
     var presentNames: [String] { names.filter { !$0.isEmpty } }
 
     init(run: RunIdentity) { runs = [run] }
+
+    /// There is no file at this place any more.
+    mutating func forget(_ place: UInt32) {
+        (ranges[place], synced[place], earlier[place]) = (nil, nil, nil)
+        held.remove(place)
+    }
 
     /// A run's place, taken in if it is new.
     mutating func place(of run: RunIdentity) -> UInt16 {

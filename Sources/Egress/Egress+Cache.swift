@@ -81,10 +81,10 @@ extension Egress {
     private mutating func tendFile(_ place: UInt32, _ cache: CacheSide, _ line: UnsafeMutablePointer<SpillLine>) {
         let file = cache.catalogue[file: place]
         switch file.state {
+        case .closed where care.held.contains(place): break
         case .closed where isPast(file, cache):
             loseClaims(place, cache, reason: .expired)
             discard(place, cache)
-        case .closed where care.unclaimed.contains(place): break
         case .closed where file.isGivenUp && !cache.catalogue.isOwed(place): leaveAlone(place, cache)
         case .closed where !cache.catalogue.isOwed(place) && !isKept(file, cache): discard(place, cache)
         // What is past leaves when it is closed.
@@ -124,7 +124,7 @@ extension Egress {
         cache.catalogue[file: place] = file
         guard isUnused(file.descriptor) else { return }
         if file.descriptor >= 0 { close(file.descriptor) }
-        (care.ranges[place], care.synced[place]) = (nil, nil)
+        care.forget(place)
         cache.keeper.remove(file.name)
         cache.catalogue.remove(place)
     }
@@ -175,7 +175,7 @@ extension Egress {
     }
 
     private func mayGo(_ place: UInt32, _ cache: CacheSide) -> Bool {
-        !setup.isFileInput || !cache.catalogue.isOwed(place)
+        !care.held.contains(place) && (!setup.isFileInput || !cache.catalogue.isOwed(place))
     }
 
     /// One bit for each claimant that is not connected.

@@ -17,63 +17,55 @@ extension Egress {
             care.had.append(BatchSet())
             unsafe connections[place].hasGreeted = cache.setup.known?.greeted.contains(name) == true
         }
-        if care.presentNames.isEmpty, cache.setup.keep == nil {
-            let count = cache.setup.earlier.count
-            if count > 0 {
-                setup.log(
-                    "--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are"
-                )
-            }
-            return
+        for file in cache.setup.earlier { takeIn(file, cache) }
+        care.former = Set(cache.setup.known?.names ?? [])
+        for claimant in care.names.indices where !care.names[claimant].isEmpty { claimEarlier(claimant, cache) }
+        for (place, file) in care.earlier {
+            let isFormers = file.owed?.destinations.contains { $0.packets > 0 } == true
+            if isFormers || !cache.catalogue.isOwed(place) { care.held.insert(place) }
         }
-        care.hasNotes = true
-        if let known = cache.setup.known {
-            care.greeted = known.greeted.intersection(care.names)
-            care.former = KnownDestinations(
-                names: known.names.filter { !care.names.contains($0) }, greeted: known.greeted.subtracting(care.names))
-        }
-        for file in cache.setup.earlier {
-            guard let place = cache.catalogue.add(file, runPlace: care.place(of: file.name.run)) else {
-                setup.log("--spill: \(file.name.sealed): more files than there is room for; it waits for the next run")
-                continue
-            }
-            care.ranges[place] = file.ranges
-            for range in file.ranges {
-                care.marks[range.lane] = max(care.marks[range.lane] ?? 0, range.first + range.count)
-            }
-            for claimant in care.names.indices where !care.names[claimant].isEmpty {
-                carryIn(file, place, claimant, cache)
-            }
-            if !cache.catalogue.isOwed(place) { care.unclaimed.insert(place) }
-            care.earlier[place] = file
-        }
-        for (claimant, name) in care.names.enumerated() {
-            guard let lost = cache.setup.lost[name] else { continue }
-            let counters = unsafe connections[care.connections[claimant]].counters
-            counters.add(.carriedIn, lost)
-            counters.add(.droppedCacheDamage, lost)
+        care.hasNotes = !care.presentNames.isEmpty || cache.setup.keep != nil
+        let count = cache.setup.earlier.count
+        if !care.hasNotes, count > 0 {
+            setup.log(
+                "--spill: no destination of this run waits on disk; \(count) files of earlier runs stay as they are")
         }
     }
 
-    private func carryIn(_ file: EarlierFile, _ place: UInt32, _ claimant: Int, _ cache: CacheSide) {
-        let name = care.names[claimant]
-        var (bits, known, packets): ([UInt64], UInt32, UInt64) = ([], 0, file.summary.packets)
-        let isNew = cache.setup.known?.names.contains(name) == false
-        let wantsAll = setup.plans[unsafe connections[care.connections[claimant]].plan].takesBacklog
-        if let owed = file.owed {
-            if let mine = owed.part(of: name) {
-                (bits, known) = (mine.bits, owed.batches)
-                packets = owed.packets(owedTo: mine, of: file.summary.packets)
-            } else if !isNew || !wantsAll {
-                return
-            }
-        } else if isNew, !wantsAll {
-            // A destination that was not there before begins now, unless it asks for all.
+    private mutating func takeIn(_ file: EarlierFile, _ cache: CacheSide) {
+        guard let place = cache.catalogue.add(file, runPlace: care.place(of: file.name.run)) else {
+            setup.log("--spill: \(file.name.sealed): more files than there is room for; it waits for the next run")
             return
         }
-        cache.catalogue.oweMany(claimant, place, bits: bits, known: known, packets: packets)
-        let counters = unsafe connections[care.connections[claimant]].counters
-        counters.add(.carriedIn, cache.catalogue.owedPackets(claimant, in: place))
+        care.ranges[place] = file.ranges
+        for range in file.ranges {
+            care.marks[range.lane] = max(care.marks[range.lane] ?? 0, range.first + range.count)
+        }
+        care.earlier[place] = file
+    }
+
+    /// A destination takes what earlier lives have left for its name. One that they did not know begins now, unless it asks
+    /// for all; where nobody knows who there was, all of a file is everybody's.
+    mutating func claimEarlier(_ claimant: Int, _ cache: CacheSide) {
+        let name = care.names[claimant]
+        let destination = unsafe connections + care.connections[claimant]
+        let isNew = care.former.remove(name) == nil
+        let takesAll = unsafe isNew && setup.plans[destination.pointee.plan].takesBacklog
+        let counters = unsafe destination.pointee.counters
+        for (place, file) in care.earlier {
+            if let part = care.earlier[place]?.takePart(of: name) {
+                cache.catalogue.oweMany(
+                    claimant, place, bits: part.bits, known: UInt32(file.summary.batches), packets: part.packets)
+            } else if file.owed == nil || takesAll {
+                cache.catalogue.oweMany(claimant, place, bits: [], known: 0, packets: file.summary.packets)
+                care.earlier[place]?.isOwedMore()
+            }
+            counters.add(.carriedIn, cache.catalogue.owedPackets(claimant, in: place))
+        }
+        let lost = cache.setup.lost[name] ?? 0
+        counters.add(.carriedIn, lost)
+        counters.add(.droppedCacheDamage, lost)
+        if cache.setup.known?.greeted.contains(name) == true { care.greeted.insert(name) }
     }
 
     // ---- maps ----------------------------------------------------------------------------------------------------
@@ -124,7 +116,25 @@ extension Egress {
         guard catalogue.install(answer.batches, at: place, descriptor: answer.descriptor) else { return letGo() }
         // Nobody is sent from a file without a map.
         if former >= 0 { close(former) }
-        for claimant in care.names.indices { settleHad(claimant, in: place, cache) }
+        for claimant in care.names.indices {
+            recount(claimant, in: place, cache)
+            settleHad(claimant, in: place, cache)
+        }
+    }
+
+    /// A note whose sums were wrong has been believed: what is there counts.
+    private func recount(_ claimant: Int, in place: UInt32, _ cache: CacheSide) {
+        guard let before = cache.catalogue.recount(claimant, place) else { return }
+        let counters = unsafe connections[care.connections[claimant]].counters
+        let packets = cache.catalogue.owedPackets(claimant, in: place)
+        if packets > before {
+            counters.add(.carriedIn, packets - before)
+        } else {
+            counters.add(.droppedCacheDamage, before - packets)
+        }
+        setup.log(
+            "--spill: \(cache.catalogue[file: place].name): \(care.names[claimant]) is owed \(packets) packets of it, not"
+                + " \(before) as was written down")
     }
 
     /// A closed file that nobody is being sent from gives back its map and its descriptor, where few maps are free.
@@ -151,7 +161,7 @@ extension Egress {
     }
 
     /// The batches of a file are known: if not all of them are good, what is good is owed as before, and the rest is lost.
-    private func reconcile(_ place: UInt32, _ answer: CacheRecall.Answer, _ cache: CacheSide) {
+    private mutating func reconcile(_ place: UInt32, _ answer: CacheRecall.Answer, _ cache: CacheSide) {
         let catalogue = cache.catalogue
         var file = catalogue[file: place]
         let good = Array(answer.batches.prefix(Catalogue.batchesPerFile))
@@ -169,30 +179,19 @@ extension Egress {
             let inFlight = unsafe destination.pointee.letGo(ofFile: place)
             catalogue[file: place] = file
             guard let unsent, owed > inFlight else { continue }
-            let before = owed - inFlight
-            let (bits, packets) = Self.moved(unsent, good, answer.ordinals)
-            catalogue.oweMany(claimant, place, bits: bits, known: UInt32(good.count), packets: packets)
+            let before = OwedFile.Destination(name: "", packets: owed - inFlight, bits: unsent)
+            let left = before.among(good, from: answer.ordinals)
+            catalogue.oweMany(
+                claimant, place, bits: left.bits, known: UInt32(good.count), packets: left.packets)
             let counters = unsafe destination.pointee.counters
-            if packets > before {
-                counters.add(.carriedIn, packets - before)
+            if left.packets > before.packets {
+                counters.add(.carriedIn, left.packets - before.packets)
             } else {
-                counters.add(.droppedCacheDamage, before - packets)
+                counters.add(.droppedCacheDamage, before.packets - left.packets)
             }
         }
         catalogue[file: place] = file
-    }
-
-    /// Which of the good batches are unsent, and their packets. Where nobody can tell which ones were delivered, all are.
-    private static func moved(
-        _ unsent: [UInt64], _ good: [DiskBatch], _ ordinals: [UInt32]?
-    ) -> (bits: [UInt64], packets: UInt64) {
-        var (bits, packets) = ([UInt64](repeating: 0, count: (good.count + 63) / 64), UInt64(0))
-        for (place, batch) in good.enumerated() {
-            if let before = ordinals?[place], unsent[Int(before >> 6)] >> UInt64(before & 63) & 1 == 0 { continue }
-            bits[place >> 6] |= 1 << UInt64(place & 63)
-            packets += UInt64(batch.packets)
-        }
-        return (bits, packets)
+        care.earlier[place]?.keep(good, from: answer.ordinals)
     }
 
     /// Batches that were found to be bad when it was their turn are owed to nobody any more.
@@ -249,7 +248,7 @@ extension Egress {
         let file = cache.catalogue[file: place]
         guard case .closed = file.state, isUnused(file.descriptor) else { return }
         if file.descriptor >= 0 { close(file.descriptor) }
-        care.ranges[place] = nil
+        care.forget(place)
         cache.catalogue.remove(place)
     }
 

@@ -3,6 +3,7 @@ internal import Glibc
 internal import Machine
 internal import Pcapng
 internal import SegmentPool
+internal import SpillCache
 internal import Transfer
 
 /// The greetings at the start of a connection, as docs/format.md tells them. Control plane.
@@ -32,6 +33,11 @@ extension Egress {
     mutating func tendGreeting(_ place: Int, now: UInt64) {
         let destination = unsafe connections + place
         if !talks[place].outgoing.isEmpty { flushTalk(place) }
+        if let work = talks[place].inventoryBehind {
+            // A disk that hangs is not waited for without end.
+            guard now >= talks[place].deadline || cache?.keeper.hasDone(work) != false else { return }
+            return sayInventory(place)
+        }
         guard now >= talks[place].deadline else { return }
         if case .listening = unsafe destination.pointee.greeting {
             if unsafe destination.pointee.inbox.count == 0 { return goPlain(place, now: now) }
@@ -85,7 +91,7 @@ extension Egress {
         unsafe connections[place].hasGreeted = true
         noteGreeting(place)
         say(place, setup.sectionHeader + session.encoded())
-        if proofs == nil { sayInventory(place) } else { unsafe connections[place].greeting = .proof }
+        if proofs == nil { prepareInventory(place) } else { unsafe connections[place].greeting = .proof }
     }
 
     /// PROOF has come: what is owed is told only to who is right.
@@ -93,10 +99,19 @@ extension Egress {
         guard let subject = talks[place].subject, let proofs = setup.session.proofs,
             proofs.check(proof.bytes, subject)
         else { return refuse(place, .proof, "the proof is wrong") }
-        sayInventory(place)
+        prepareInventory(place)
+    }
+
+    /// Says the inventory, as soon as what it leaves out is written down as owed to others. A HAVE before that is too early.
+    private mutating func prepareInventory(_ place: Int) {
+        guard let work = notesBeforeInventory() else { return sayInventory(place) }
+        talks[place].inventoryBehind = work
+        unsafe connections[place].greeting = .have
+        talks[place].deadline = Clock.monotonic() &+ 1_000_000_000
     }
 
     private mutating func sayInventory(_ place: Int) {
+        talks[place].inventoryBehind = nil
         let (bytes, lists) = inventory(place)
         // The limits of docs/format.md.
         talks[place].haveBlocks = lists + 32

@@ -10,7 +10,6 @@ extension Egress {
         guard let cache, let disk = unsafe connections[place].disk,
             let claimant = care.connections.firstIndex(of: place)
         else { return }
-        care.hasNotes = true
         unsafe disk.pointee.restart(newestFirst: plan.newestFirst)
         index.allowSpill(unsafe connections[place].slot)
         (care.names[claimant], care.had[claimant]) = (plan.name, BatchSet())
@@ -18,6 +17,8 @@ extension Egress {
         for place in 0..<UInt32(cache.catalogue.used) where cache.catalogue[file: place].state == .open {
             cache.catalogue[file: place].isDirty = true
         }
+        if !care.hasBegunNotes { claimEarlier(claimant, cache) }
+        care.hasNotes = true
         if cache.setup.known?.greeted.contains(plan.name) == true { care.greeted.insert(plan.name) }
         unsafe connections[place].hasGreeted = care.greeted.contains(plan.name)
     }
@@ -55,14 +56,16 @@ extension Egress {
         unsafe connections[place].counters.add(.carriedIn, packets + owed)
     }
 
-    /// Owes it all files; which batches of the present run these hold, and how many packets all hold.
+    /// Owes it all files but those it has been given a part of as they were found; which batches of the present run these hold, and how many packets all hold.
     private func oweAllOnDisk(_ place: Int) -> (BatchSet, UInt64) {
         var (present, packets) = (BatchSet(), UInt64(0))
         guard let cache, let disk = unsafe connections[place].disk else { return (present, 0) }
         let (catalogue, claimant) = unsafe (cache.catalogue, disk.pointee.claimant)
         for place in 0..<UInt32(catalogue.used) {
             let file = catalogue[file: place]
-            guard file.state == .open || file.state == .closed, file.batches > 0 else { continue }
+            guard file.state == .open || file.state == .closed, file.batches > 0, care.earlier[place] == nil else {
+                continue
+            }
             catalogue.oweAll(claimant, place)
             packets += catalogue.owedPackets(claimant, in: place)
             guard file.run == setup.run else { continue }
@@ -125,7 +128,9 @@ extension Egress {
             }
             care.staying[key] = catalogue.unsentBatches(claimant, in: file)
         }
-        if moved > 0 { setup.log("\(name(place)): \(moved) batches on disk go to others, too") }
+        guard moved > 0 else { return }
+        setup.log("\(name(place)): \(moved) batches on disk go to others, too")
+        notePassing()
     }
 
     /// False if the batch has been the heir's before, or if it was taken over itself and stays.

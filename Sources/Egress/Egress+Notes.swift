@@ -5,21 +5,21 @@ internal import SpillCache
 /// What is written down beside the files of a cache: who is owed what, and who there is. Control plane.
 ///
 /// A file that nothing is written down about is owed to every name there is; whoever is a name there, but not in the note of
-/// a file, is owed nothing of it. So what is owed is written first, and names behind it.
+/// a file, is owed nothing of it. So what is owed is written first, and names behind it. What was owed to a name that is none
+/// of this run stays in the notes, and its files stay, until the input has begun and it is said that it is let go.
 extension Egress {
     /// The input has begun, so that this is no start that fails: from now on what is written down is what this run knows.
     /// Before this nothing is written to the cache that could be owed to anybody.
     mutating func beginNotes(_ cache: CacheSide) {
         guard care.hasNotes, !care.hasBegunNotes, stream.interfaces.count > 0 else { return }
         care.hasBegunNotes = true
-        for (name, packets) in owedToOthers(cache).sorted(by: { $0.key < $1.key }) where packets > 0 {
+        for (name, packets) in owedToFormer.sorted(by: { $0.key < $1.key }) where packets > 0 {
             setup.log("--spill: \(name) is no destination any more: \(packets) packets that it was owed are let go")
         }
-        (care.former, care.unclaimed) = (KnownDestinations(), [])
-        for (place, file) in care.earlier where isNoteOther(file, place, cache) {
+        for (place, file) in care.earlier where !file.isNoted || file.owed?.destinations.isEmpty == false {
             cache.catalogue[file: place].isDirty = true
         }
-        care.earlier = [:]
+        (care.former, care.earlier, care.held) = ([], [:], [])
         let notes = changedNotes(cache)
         do throws(SystemError) {
             for (name, note) in notes {
@@ -35,25 +35,11 @@ extension Egress {
         }
     }
 
-    /// Whether what is written down of a file names others than those who are owed something of it.
-    private func isNoteOther(_ file: EarlierFile, _ place: UInt32, _ cache: CacheSide) -> Bool {
-        guard cache.catalogue[file: place].name == file.name else { return false }
-        guard let note = file.owed else { return true }
-        let owed = care.names.indices.filter { cache.catalogue.owedPackets($0, in: place) > 0 }
-        return Set(note.destinations.map(\.name)) != Set(owed.map { care.names[$0] })
-    }
-
     /// Packets that earlier lives owed to those who are no destinations of this one.
-    private func owedToOthers(_ cache: CacheSide) -> [String: UInt64] {
+    private var owedToFormer: [String: UInt64] {
         var owed: [String: UInt64] = [:]
-        for file in cache.setup.earlier {
-            guard let note = file.owed else {
-                for name in care.former.names { owed[name, default: 0] += file.summary.packets }
-                continue
-            }
-            for part in note.destinations where !care.names.contains(part.name) {
-                owed[part.name, default: 0] += note.packets(owedTo: part, of: file.summary.packets)
-            }
+        for part in care.earlier.values.flatMap({ $0.owed?.destinations ?? [] }) {
+            owed[part.name, default: 0] += part.packets
         }
         return owed
     }
@@ -72,6 +58,23 @@ extension Egress {
         guard care.hasBegunNotes else { return }
         noteOwed(cache)
         cache.keeper.write(KnownDestinations.fileName, care.known.bytes)
+    }
+
+    /// Batches pass from one destination to another: from now on their lanes do not tell whose they are.
+    mutating func notePassing() {
+        guard let cache, !care.hasPassed else { return }
+        care.hasPassed = true
+        noteNames(cache)
+    }
+
+    /// A destination that comes back will be told that what has passed to others never comes. Before that it is written down:
+    /// what is owed of which nothing is written down would be owed to nobody after a sudden end.
+    ///
+    /// - Returns: the keeper's work that must be done by then, nil if there is none.
+    mutating func notesBeforeInventory() -> UInt64? {
+        guard let cache, care.hasPassed else { return nil }
+        noteOwed(cache)
+        return cache.keeper.posted
     }
 
     /// A destination has greeted: from now on, in later lives too, it must.
@@ -99,7 +102,7 @@ extension Egress {
                         OwedFile.Destination(
                             name: care.names[claimant], packets: catalogue.owedPackets(claimant, in: place), bits: $0)
                     }
-                })
+                } + (care.earlier[place]?.owed?.destinations ?? []))
         }
         if notes.isEmpty { return [] }
         for (claimant, place) in care.connections.enumerated() where !care.names[claimant].isEmpty {

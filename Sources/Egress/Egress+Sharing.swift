@@ -72,7 +72,8 @@ extension Egress {
         }
         guard state.up != 0, state.lost != 0 else { return }
         for (share, place) in sharePlaces.enumerated() where state.lost >> UInt64(share) & 1 == 1 {
-            guard let place else { continue }
+            // Who is about to be told what still comes keeps it.
+            guard let place, talks[place].inventoryBehind == nil else { continue }
             reassign(place, to: heirs(of: share))
             reassignOnDisk(place, to: heirs(of: share), withTakenOver: false)
         }
@@ -145,7 +146,9 @@ extension Egress {
                 unsafe target.pointee.counters.add(.takenOver, packets)
             }
         }
-        if turn > 0 { setup.log("\(name(place)): gone for long, or for good; \(turn) batches go to others") }
+        guard turn > 0 else { return }
+        setup.log("\(name(place)): gone for long, or for good; \(turn) batches go to others")
+        notePassing()
     }
 }
 

@@ -44,7 +44,8 @@ final class SpillDirectory: Sendable {
         setup.known = try Self.known(directory, log)
         do throws(SystemError) {
             let earlier = try EarlierFiles(
-                in: directory, application: "Spillway, sensor \(sensor)", isDurable: setup.sync != .none, log: log)
+                in: directory, known: setup.known, application: "Spillway, sensor \(sensor)",
+                isDurable: setup.sync != .none, log: log)
             (setup.earlier, setup.lost) = (earlier.files, earlier.lost)
         } catch {
             throw RelayError(.inputOutput, "--spill \(error)")

@@ -36,6 +36,7 @@ public final class CacheKeeper: Sendable {
     private let directory: DirectoryHandle
     private let isDurable: Bool
     private let work = Mutex<[Work]>([])
+    private let postedWork = Atomic<UInt64>(0), doneWork = Atomic<UInt64>(0)
     private let unsynced = Mutex<[UInt64]>([])
     private let removals = Atomic<Int>(0)
     private let done = Atomic<UInt64>(0)
@@ -101,8 +102,17 @@ public final class CacheKeeper: Sendable {
     /// Whether it has ended.
     public var hasEnded: Bool { ended.isSet }
 
+    /// How much work it was asked for.
+    public var posted: UInt64 { postedWork.load(ordering: .acquiring) }
+
+    /// Whether it has done so much of it, or tried to.
+    public func hasDone(_ count: UInt64) -> Bool { doneWork.load(ordering: .acquiring) >= count }
+
     private func post(_ one: Work) {
-        work.withLock { $0.append(one) }
+        work.withLock {
+            $0.append(one)
+            postedWork.add(1, ordering: .releasing)
+        }
         signal.wake()
     }
 
@@ -116,6 +126,7 @@ public final class CacheKeeper: Sendable {
                     return
                 }
                 attempt(one, &undone)
+                doneWork.add(1, ordering: .releasing)
             }
             for one in undone.takeDue(now: Clock.monotonic()) { attempt(one, &undone) }
             attempt(.lock, &undone)

@@ -40,6 +40,24 @@ extension Catalogue {
         unsafe claimants[claimant].isStale = true
     }
 
+    /// Sets right how many packets a destination is owed of a file that has a map and of which nothing is in flight: what is
+    /// written down of it can be wrong. Returns how many it was owed before, nil if that is right.
+    public func recount(_ claimant: Int, _ place: UInt32) -> UInt64? {
+        let claim = unsafe claim(claimant, place)
+        guard unsafe claim.pointee.owed > 0, unsafe claim.pointee.owed == claim.pointee.unsent else { return nil }
+        var packets: UInt64 = 0
+        for (ordinal, batch) in batches(of: place).enumerated() where isUnsent(claimant, place, UInt16(ordinal)) {
+            packets += UInt64(batch.packets)
+        }
+        let before = unsafe claim.pointee.owedPackets
+        guard packets != before else { return nil }
+        unsafe claim.pointee.owedPackets = packets
+        unsafe claimants[claimant].owedPackets -= before
+        unsafe claimants[claimant].owedPackets += packets
+        unsafe files[Int(place)].isDirty = true
+        return before
+    }
+
     /// A destination is owed nothing of a file any more, but for what is in flight. Returns the packets it was owed.
     public func release(_ claimant: Int, _ place: UInt32) -> UInt64 {
         let claim = unsafe claim(claimant, place)

@@ -8,8 +8,29 @@ public struct EarlierFile: Sendable {
     public let name: CacheFileName
     /// What is in it, in short, and which batches these are.
     public let summary: CacheSummary, ranges: [BatchRange]
-    /// What each destination is owed of it; nil where nobody has written that down, so that it is owed to all there were.
-    public let owed: OwedFile?
+    /// What each destination is owed of it, of all its batches; nil where nobody knows who there was.
+    public internal(set) var owed: OwedFile?
+    /// Whether just that is written down beside it.
+    public internal(set) var isNoted: Bool
+
+    /// A destination's part is taken out: it is no longer in `owed`.
+    public mutating func takePart(of name: String) -> OwedFile.Destination? {
+        guard let place = owed?.destinations.firstIndex(where: { $0.name == name }) else { return nil }
+        return owed?.destinations.remove(at: place)
+    }
+
+    /// Only these batches are good; everybody is owed of them what they were owed before, all where that cannot be told.
+    ///
+    /// - Parameter ordinals: their places before.
+    public mutating func keep(_ good: [DiskBatch], from ordinals: [UInt32]?) {
+        guard var left = owed else { return }
+        (left.batches, left.packets) = (UInt32(good.count), good.reduce(0) { $0 + UInt64($1.packets) })
+        left.destinations = left.destinations.map { $0.among(good, from: ordinals) }
+        owed = left
+    }
+
+    /// Somebody is owed something of it that is not written down.
+    public mutating func isOwedMore() { isNoted = false }
 
     /// Bytes of the file.
     public var byteCount: UInt64 { summary.footerOffset + UInt64(summary.blockLength) }
@@ -23,6 +44,7 @@ public struct EarlierFiles {
     public private(set) var lost: [String: UInt64] = [:]
 
     private let directory: DirectoryHandle
+    private let known: KnownDestinations?
     private let application: String
     private let isDurable: Bool
     private let log: (String) -> Void
@@ -30,12 +52,15 @@ public struct EarlierFiles {
     /// Reads a directory. Files that were not sealed are, once their torn tail is cut.
     ///
     /// - Parameters:
+    ///   - known: all who were owed what nothing is written down about; nil if nobody knows that.
     ///   - isDurable: whether sealing syncs.
     ///   - log: told what could not be used, and why.
     public init(
-        in directory: DirectoryHandle, application: String, isDurable: Bool, log: @escaping (String) -> Void
+        in directory: DirectoryHandle, known: KnownDestinations?, application: String, isDurable: Bool,
+        log: @escaping (String) -> Void
     ) throws(SystemError) {
-        (self.directory, self.application, self.isDurable, self.log) = (directory, application, isDurable, log)
+        (self.directory, self.known, self.application) = (directory, known, application)
+        (self.isDurable, self.log) = (isDurable, log)
         var notes: [String] = []
         var bases: Set<String> = []
         for text in try directory.names() {
@@ -91,7 +116,45 @@ public struct EarlierFiles {
         guard footer.summary.kind == .spill, footer.summary.batches <= UInt64(Catalogue.batchesPerFile),
             footer.ranges.allSatisfy({ $0.lane.run == name.run })
         else { throw .version(path: path, version: CacheHeader.version) }
-        return EarlierFile(name: name, summary: footer.summary, ranges: footer.ranges, owed: note(of: name))
+        let note = note(of: name)
+        let owed = owed(of: name, footer, by: note)
+        return EarlierFile(
+            name: name, summary: footer.summary, ranges: footer.ranges, owed: owed,
+            isNoted: owed == note || owed.map { write($0, for: name) } == true)
+    }
+
+    /// What is owed of a sealed file, all of whose batches are spoken of then. A note that contradicts it counts as none.
+    private func owed(of name: CacheFileName, _ footer: CacheFooter, by written: OwedFile?) -> OwedFile? {
+        let (batches, packets) = (footer.summary.batches, footer.summary.packets)
+        var note = written
+        if let said = note, !said.canSpeak(of: batches, packets: packets) { note = nil }
+        if let note, UInt64(note.batches) == batches { return note }
+        let trusts = known?.trustsLanes(of: name.run) == true
+        let found = trusts ? CacheWalk.shares(of: name, footer, in: directory) : nil
+        if let said = note, let found, !said.agrees(with: found) { note = nil }
+        if written != nil, note == nil { sayContradiction(name) }
+        var owed = note ?? blank
+        if let found { owed?.complete(found) }
+        owed?.owe(batches: UInt32(batches), packets: packets)
+        return owed
+    }
+
+    private func sayContradiction(_ name: CacheFileName) {
+        log("--spill: \(OwedFile.name(of: name)): it contradicts its file, and counts as none")
+    }
+
+    /// A note that says nothing yet: what comes into it is owed to all who are known, or to those whose share it is.
+    private var blank: OwedFile? { (known?.names).map { OwedFile(nothingTo: $0) } }
+
+    /// Writes down what nobody could read there: who is known may change before the file is looked at again.
+    private func write(_ owed: OwedFile, for name: CacheFileName) -> Bool {
+        do throws(SystemError) {
+            try directory.replace(OwedFile.name(of: name), with: owed.bytes, durably: false)
+            return true
+        } catch {
+            log("--spill: \(error)")
+            return false
+        }
     }
 
     /// What is written down about a file; nil if nothing is that checks.
@@ -111,6 +174,7 @@ public struct EarlierFiles {
             found.append(.init(packets: trailer.packets, owner: section.owner(ofLane: trailer.lane)))
         }
         let report = recovered.report
+        if known?.trustsLanes(of: name.run) != true { for place in found.indices { found[place].owner = nil } }
         if let version = report.foreignVersion {
             log("--spill: \(directory.path)/\(name.open): written in version \(version); the file is left alone")
             return false
@@ -147,10 +211,13 @@ public struct EarlierFiles {
     private mutating func amendNote(
         of name: CacheFileName, isDamaged: Bool, _ found: [OwedFile.FoundBatch]
     ) throws(SystemError) {
-        // Without a note a file is owed to everybody; where every batch is somebody's share, that is known better.
-        let areShares = !found.isEmpty && found.allSatisfy { $0.owner != nil }
-        guard let before = note(of: name) ?? (areShares ? OwedFile(batches: 0, packets: 0, destinations: []) : nil)
-        else { return }
+        var written = note(of: name)
+        if let said = written, !isDamaged, Int(said.batches) <= found.count, !said.agrees(with: found) {
+            sayContradiction(name)
+            try directory.remove(OwedFile.name(of: name))
+            written = nil
+        }
+        guard let before = written ?? (found.isEmpty ? nil : blank) else { return }
         var note = before
         if isDamaged { note.forgetPlaces() } else { note.cut(to: found.map(\.packets)) }
         note.complete(found)

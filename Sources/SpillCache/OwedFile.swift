@@ -17,6 +17,23 @@ public struct OwedFile: Sendable, Equatable {
             (self.name, self.packets, self.bits) = (name, packets, bits)
         }
 
+        /// What is owed when only these batches are good: all of them, where their places before cannot be told.
+        public func among(_ good: [DiskBatch], from ordinals: [UInt32]?) -> Destination {
+            var left = Destination(name: name, packets: 0, bits: [])
+            for (place, batch) in good.enumerated() {
+                if let before = ordinals?[place], !isOwed(before) { continue }
+                left.add(UInt32(place))
+                left.packets += UInt64(batch.packets)
+            }
+            return left
+        }
+
+        /// Whether a batch is owed, of those that `batches` counts.
+        func isOwed(_ ordinal: UInt32) -> Bool {
+            let word = Int(ordinal >> 6)
+            return word < bits.count && bits[word] >> UInt64(ordinal & 63) & 1 == 1
+        }
+
         /// One more batch is owed.
         public mutating func add(_ ordinal: UInt32) {
             let word = Int(ordinal >> 6)
@@ -38,11 +55,24 @@ public struct OwedFile: Sendable, Equatable {
         (self.batches, self.packets, self.destinations) = (batches, packets, destinations)
     }
 
+    /// Nothing is known of the file, but who is owed all of it.
+    init(nothingTo names: [String]) {
+        self.init(
+            batches: 0, packets: 0, destinations: names.map { Destination(name: $0, packets: 0, bits: []) })
+    }
+
     /// The part of a destination, nil if it is owed nothing.
     public func part(of name: String) -> Destination? { destinations.first { $0.name == name } }
 
-    /// Packets that a destination named here is owed of a file with so many in all: what came later is owed as well.
-    public func packets(owedTo one: Destination, of all: UInt64) -> UInt64 { one.packets + (all - min(packets, all)) }
+    /// Speaks of a whole file: what came later is owed to all named here.
+    mutating func owe(batches count: UInt32, packets all: UInt64) {
+        guard batches < count else { return }
+        for place in destinations.indices {
+            for ordinal in batches..<count { destinations[place].add(ordinal) }
+            destinations[place].packets += all - min(packets, all)
+        }
+        (batches, packets) = (count, all)
+    }
 
     /// The batches have other places now: the destinations named here are owed all there are.
     mutating func forgetPlaces() {
@@ -55,13 +85,12 @@ public struct OwedFile: Sendable, Equatable {
         guard Int(batches) > counts.count else { return }
         (batches, packets) = (UInt32(counts.count), counts.reduce(0) { $0 + UInt64($1) })
         for place in destinations.indices {
-            let bits = destinations[place].bits
-            destinations[place].packets = counts.enumerated().reduce(0) { sum, batch in
-                let word = batch.offset >> 6
-                let isOwed = word < bits.count && bits[word] >> UInt64(batch.offset & 63) & 1 == 1
-                return sum + (isOwed ? UInt64(batch.element) : 0)
+            let before = destinations[place]
+            (destinations[place].packets, destinations[place].bits) = (0, [])
+            for (ordinal, packets) in counts.enumerated() where before.isOwed(UInt32(ordinal)) {
+                destinations[place].add(UInt32(ordinal))
+                destinations[place].packets += UInt64(packets)
             }
-            destinations[place].bits = Array(bits.prefix((counts.count + 63) / 64))
         }
     }
 
@@ -127,5 +156,6 @@ public struct OwedFile: Sendable, Equatable {
             for _ in 0..<words { bits.append(try source.number()) }
             destinations.append(Destination(name: name, packets: packets, bits: bits))
         }
+        guard isSound else { throw FormatFault("it contradicts itself") }
     }
 }

@@ -48,6 +48,9 @@ public struct RunDescription: Sendable {
         return true
     }
 
+    /// Whether a lane is described.
+    func describes(lane: UInt16) -> Bool { laneNumbers.contains(lane) }
+
     /// The destination whose share a lane is; nil where it is everybody's, or not described.
     func owner(ofLane lane: UInt16) -> String? {
         for block in lanes where UInt16(block[10]) | UInt16(block[11]) << 8 == lane {

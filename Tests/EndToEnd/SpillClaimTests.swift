@@ -114,4 +114,111 @@ struct SpillClaimTests {
             #expect(try numbers(folder, to: "former", besides: ["first"]) == Set(40_000..<40_010))
         }
     }
+
+    @Test(
+        "A run whose input never began lets go of nothing: a file that one has all of stays for the other one",
+        arguments: [true, false])
+    func inputNeverBegan(endsCleanly: Bool) throws {
+        try withCache(of: ["first", "former"]) { folder in
+            let collector = try ReferenceCollector()
+            defer { collector.stop() }
+            let relay = try RunningRelay(arguments(folder, "-", [to(collector, "first")]))
+            // Either it is written down that it has everything, or the file is gone.
+            try waitUntil("all to be delivered") {
+                try directoryEntries("\(folder)/cache").filter { $0.hasSuffix(".owed") }.allSatisfy {
+                    try readFile("\(folder)/cache/\($0)").firstRange(of: Array("first".utf8)) == nil
+                }
+            }
+            #expect(collector.state.packets.count == 3000)
+            if endsCleanly {
+                relay.child.closeInput()
+                try #expect(!relay.finish().command.errorText.contains("no destination any more"))
+            } else {
+                relay.child.send(signal: SIGKILL)
+                _ = try relay.child.wait()
+            }
+            let numbers = try numbers(folder, to: "former", besides: ["first"])
+            #expect(numbers == Set(0..<3000).union(40_000..<40_010))
+        }
+    }
+
+    @Test("Without the names, or without the notes, who asks for all gets all", arguments: ["names", "notes", "both"])
+    func nothingWrittenDown(missing: String) throws {
+        try withCache(of: ["first"]) { folder in
+            for name in try directoryEntries("\(folder)/cache") {
+                if name == "destinations", missing != "notes" { try writeFile("\(folder)/cache/\(name)", [1, 2]) }
+                if name.hasSuffix(".owed"), missing != "names" { try run("rm", ["\(folder)/cache/\(name)"]).checked() }
+            }
+            try life(folder, "new", [dead("first"), dead("late", ",backlog=all")]).expect(exits: 69)
+            let numbers = try numbers(folder, to: "late", besides: ["first"])
+            #expect(numbers == Set(0..<3000).union(30_000..<30_010).union(40_000..<40_010))
+        }
+    }
+
+    @Test(
+        "The first one that waits on disk comes by SIGHUP: it gets what there is for its name, or all if it asks for that",
+        arguments: ["first", "late"], [true, false])
+    func comesLater(name: String, hasNotes: Bool) throws {
+        try withCache(of: ["first"]) { folder in
+            for note in try directoryEntries("\(folder)/cache") where note.hasSuffix(".owed") && !hasNotes {
+                try run("rm", ["\(folder)/cache/\(note)"]).checked()
+            }
+            let collector = try ReferenceCollector()
+            defer { collector.stop() }
+            let classic = "to:\n  - \"127.0.0.1:1,name=classic,wire=pcap\"\n"
+            try writeFile("\(folder)/config", Array(classic.utf8))
+            let relay = try RunningRelay(arguments(folder, "-", []) + ["--config", "\(folder)/config"])
+            try relay.child.writeInput(captureFile(numberedPackets(30_000..<30_010)))
+            try relay.waitFor("1 files of earlier runs stay as they are")
+            try relay.waitFor("classic: 127.0.0.1:1: connect")
+            let all = name == "late" ? ",backlog=all" : ""
+            try writeFile("\(folder)/config", Array((classic + "  - \"\(to(collector, name, all))\"\n").utf8))
+            relay.child.send(signal: SIGHUP)
+            try waitUntil("what earlier lives have left") {
+                Set(collector.state.packets.map { number(of: Packet($0)) }).isSuperset(of: 0..<3000)
+            }
+            relay.child.closeInput()
+            let result = try relay.finish()
+            try expectLedger(result, captured: 10, guests: [name])
+            #expect(try result.report?.destination(name).count("carried_in") ?? 0 >= 3000)
+            let release = "first is no destination any more: 3000 packets"
+            #expect(result.command.errorText.contains(release) == (name == "late"))
+            // What was said is true: nobody is owed it any more.
+            #expect(try numbers(folder, to: "first", besides: ["late"]) == Set(40_000..<40_010))
+        }
+    }
+
+    @Test("What passed to another from one that was taken out is that one's after kill -9, also without notes")
+    func passedOn() throws {
+        try withTemporaryDirectory { folder in
+            func write(_ names: [String]) throws {
+                let lines = ["to:"] + names.map { "  - \"\(dead($0))\"" }
+                try writeFile("\(folder)/config", Array((lines.joined(separator: "\n") + "\n").utf8))
+            }
+            try write(["leaving", "staying"])
+            let more = ["--distribute", "round-robin", "--segment-size", "512K"]
+            let relay = try RunningRelay(
+                arguments(folder, "-", []) + more + ["--config", "\(folder)/config", "--memory-age", "20ms"])
+            try relay.child.writeInput(captureFile(numberedPackets(0..<6000, size: 1000)))
+            try waitForQuietCache("\(folder)/cache", bytes: 4_000_000)
+            try write(["staying"])
+            relay.child.send(signal: SIGHUP)
+            try waitUntil("leaving is a name no more") {
+                try readFile("\(folder)/cache/destinations").firstRange(of: Array("leaving".utf8)) == nil
+            }
+            relay.child.send(signal: SIGKILL)
+            _ = try relay.child.wait()
+            let written = try wholeNumbersOnDisk("\(folder)/cache")
+            for name in try directoryEntries("\(folder)/cache") where name.hasSuffix(".owed") {
+                try run("rm", ["\(folder)/cache/\(name)"]).checked()
+            }
+            let collector = try ReferenceCollector()
+            defer { collector.stop() }
+            try writeFile("\(folder)/newer", captureFile(numberedPackets(40_000..<40_010)))
+            try RunningRelay(arguments(folder, "newer", [to(collector, "staying")]) + more).finish().expect(exits: 0)
+            let numbers = collector.state.packets.map { number(of: Packet($0)) }
+            #expect(written.count > 3000 && Set(numbers) == written.union(40_000..<40_010))
+            #expect(Set(numbers).count == numbers.count && collector.state.violations == [])
+        }
+    }
 }

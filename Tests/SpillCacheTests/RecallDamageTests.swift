@@ -45,7 +45,7 @@ struct RecallDamageTests {
             removeTree("\(directory.path)/damaged")
             for old in try directory.names() { try directory.remove(old) }
             try writeFile("\(directory.path)/\(name)", bytes)
-            let earlier = try EarlierFiles(in: directory, application: "t", isDurable: false) { _ in }
+            let earlier = try EarlierFiles(in: directory, known: nil, application: "t", isDurable: false) { _ in }
             return try earlier.files.flatMap { file in
                 let expected = CacheRecall.Expected(
                     run: file.name.run, batches: UInt32(file.summary.batches), packets: file.summary.packets,

@@ -40,7 +40,10 @@ extension CacheSurvey {
 extension SurveyedFile {
     /// What is owed of this file. Batches that came after the note was written are owed to everybody in it.
     fileprivate func owed(by note: OwedFile?, _ known: [String]) -> [OwedPackets] {
-        guard let note else { return known.map { OwedPackets(name: $0, batches: batches, packets: packets) } }
+        // What is written into a file right now may be in the note before it is seen in the file, or the other way round.
+        guard let note, state == .open || note.canSpeak(of: batches, packets: packets) else {
+            return known.map { OwedPackets(name: $0, batches: batches, packets: packets) }
+        }
         let (newBatches, newPackets) = (
             batches - min(batches, UInt64(note.batches)), packets - min(packets, note.packets)
         )
