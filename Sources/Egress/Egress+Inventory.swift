@@ -11,6 +11,9 @@ extension Egress {
         let slot = unsafe connections[place].slot
         var owed = owedInMemory(slot)
         if let cache, let claimant = care.connections.firstIndex(of: place) { addOnDisk(claimant, cache, to: &owed) }
+        // Where destinations can be taken out and added again, with backlog=all: nobody is told that what it may then be owed
+        // never comes.
+        if setup.limits.spareConnections > 0 { addHeld(to: &owed) }
         let runs = talks[place].runs.isEmpty ? [setup.run] : talks[place].runs
         var lanes = Set(owed.lanes)
         for worker in 0..<UInt16(setup.workers) {
@@ -91,6 +94,27 @@ extension Egress {
                             BatchRange(BatchLane(run: setup.run, worker: worker, lane: lane), first: 0, count: mark))
                     }
                 }
+            }
+        }
+    }
+
+    /// All that there is, whoever is owed it: a list may say more than is owed.
+    private func addHeld(to owed: inout BatchSet) {
+        let (pool, run) = (index.pool, setup.run)
+        index.forEachHeld { reference in
+            let lane = BatchLane(run: run, worker: pool.worker(reference), lane: pool.lane(reference))
+            owed.insert(lane, pool.number(reference))
+        }
+        guard let cache else { return }
+        for place in 0..<UInt32(cache.catalogue.used) {
+            let file = cache.catalogue[file: place]
+            guard file.state == .open || file.state == .closed else { continue }
+            if file.map >= 0 {
+                for batch in cache.catalogue.batches(of: place) {
+                    owed.insert(BatchLane(run: file.run, worker: batch.worker, lane: batch.lane), batch.number)
+                }
+            } else {
+                for range in care.ranges[place] ?? footerRanges(file, cache) ?? [] { owed.insert(range) }
             }
         }
     }

@@ -19,4 +19,16 @@ extension BatchIndex {
         guard newer != noSegment else { return nil }
         return BatchReference(segment: newer, ordinal: bits(slot, newer).least)
     }
+
+    /// Calls `body` for every batch that memory has, whoever is owed it.
+    public func forEachHeld(_ body: (BatchReference) -> Void) {
+        var segment = ring.oldest
+        while segment != noSegment {
+            for ordinal in 0..<(unsafe state(segment).pointee.batches) {
+                body(BatchReference(segment: segment, ordinal: ordinal))
+            }
+            if segment == ring.newest { break }
+            segment = unsafe state(segment).pointee.newer
+        }
+    }
 }

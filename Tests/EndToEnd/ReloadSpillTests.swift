@@ -92,6 +92,34 @@ struct ReloadSpillTests {
         }
     }
 
+    @Test("One that was added without backlog=all is not told that what is there never comes; later it may get all")
+    func withBacklogLater() throws {
+        let collector = try ReferenceCollector()
+        defer { collector.stop() }
+        try withRun(["to:", to(1, "dead")], fed: 12_000, ["--drain-timeout", "1s"]) { relay, write, feed in
+            func reload(_ lines: [String], until text: String, times: Int = 1) throws {
+                try write(["to:", to(1, "dead")] + lines)
+                relay.child.send(signal: SIGHUP)
+                try relay.waitFor(text, times: times)
+            }
+            try reload([to(collector.port, "b")], until: "b: acknowledges")
+            try reload([], until: "b: removed")
+            try reload([to(collector.port, "b", ",backlog=all")], until: "b: acknowledges", times: 2)
+            try feed(packets.count)
+            let result = try relay.finish()
+            result.expect(exits: 69, naming: ["dead"])
+            expectSame(packets(of: collector), packets)
+            #expect(collector.state.violations == [] && collector.state.duplicates == 0)
+            // All of it waits for the dead one all the time, so that nothing below a mark may be left out.
+            var lists = 0
+            for case .ranges(let list) in collector.state.controls where list.kind == .owed && list.mark > 0 {
+                #expect(list.ranges == [0..<list.mark])
+                lists += 1
+            }
+            #expect(lists >= 2)
+        }
+    }
+
     @Test("What lies on disk for one that is gone for long is sent to the others, each batch to one of them")
     func reassigned() throws {
         let port = try freePort()
