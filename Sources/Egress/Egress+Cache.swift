@@ -164,7 +164,8 @@ extension Egress {
                 return
             }
             guard mayGo(place, cache) else { return }
-            if cache.catalogue.isOwed(place), !isFull { care.isOverfull = true }
+            // What nobody is owed goes first.
+            if !isFull { care.isOverfull = cache.catalogue.isOwed(place) }
             loseClaims(place, cache, reason: .expired)
             setup.log("--spill: \(cache.catalogue[file: place].name): expired, there is no room for it")
             discard(place, cache)

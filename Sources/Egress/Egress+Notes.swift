@@ -9,7 +9,7 @@ internal import SpillCache
 /// of this run stays in the notes, and its files stay, until the input has begun and it is said that it is let go.
 extension Egress {
     /// The input has begun, so that this is no start that fails: from now on what is written down is what this run knows.
-    /// Before this nothing is written to the cache that could be owed to anybody.
+    /// Before this nothing is written to the cache that could be owed to anybody: `sweep` waits for it.
     mutating func beginNotes(_ cache: CacheSide) {
         guard care.hasNotes, !care.hasBegunNotes, stream.interfaces.count > 0 else { return }
         care.hasBegunNotes = true

@@ -8,7 +8,7 @@ extension Egress {
     /// Sends segments off to disk; returns how many.
     @_noLocks mutating func sweep(now: UInt64) -> Int {
         guard let line = unsafe spill, unsafe now >= line.pointee.nextTry, unsafe !line.pointee.isEnding,
-            !holdsSweep
+            !holdsSweep, care.hasBegunNotes || !care.hasNotes
         else { return 0 }
         var started = 0
         while unsafe line.pointee.hasRoom, let segment = nextToSpill(now: now) {
