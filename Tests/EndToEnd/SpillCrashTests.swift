@@ -7,6 +7,8 @@ struct SpillCrashPoint: Sendable, CustomTestStringConvertible {
     var name: String
     var counts: ClosedRange<Int>
     var acks = CollectorManners.Acks.never
+    /// How long the life that dies waits for the collector.
+    var patience = "100ms"
     var testDescription: String { name }
 
     static let all = [
@@ -15,7 +17,7 @@ struct SpillCrashPoint: Sendable, CustomTestStringConvertible {
         Self(name: "cacheFooterWritten", counts: 1...2), Self(name: "cacheRenamed", counts: 1...2),
         Self(name: "stateTemporary", counts: 1...2), Self(name: "stateRenamed", counts: 1...2),
         // Files go when they are delivered, which is after all is sent.
-        Self(name: "cacheRemoved", counts: 1...2, acks: .late(30)),
+        Self(name: "cacheRemoved", counts: 1...2, acks: .late(30), patience: "20s"),
     ]
 }
 
@@ -47,7 +49,8 @@ struct SpillCrashTests {
         // Memory is emptied to disk all the time, and at the end all of it.
         let first = try RunningRelay(
             [
-                "-r", "\(folder)/in", "--memory-age", "1ms", "--segment-size", "512K", "--drain-timeout", "100ms",
+                "-r", "\(folder)/in", "--memory-age", "1ms", "--segment-size", "512K", "--drain-timeout",
+                point.patience,
             ] + common, crashAt: what
         ).finish()
         #expect(first.command.status == .signalled(SIGKILL), "\(what) was not reached\n\(first.command.errorText)")
