@@ -175,7 +175,8 @@ extension Egress {
     /// if it does not get there (`finishSpill`).
     private mutating func abandon(_ reason: Counter) {
         for place in 0..<connectionCount where unsafe index.isJoined(connections[place].slot) {
-            unsafe connections[place].takeBack(&index, resends: false, orphans: reason)
+            let destination = unsafe connections + place
+            unsafe destination.pointee.takeBack(&index, resends: false, orphans: reason)
             giveUp(place, reason)
             closeSocket(place)
         }
