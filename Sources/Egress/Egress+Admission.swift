@@ -115,8 +115,7 @@ extension Egress {
 
     /// Whether a destination is owed what is diverted, and can never get it from disk.
     private func waitsInMemory(_ place: Int) -> Bool {
-        unsafe !connections[place].isGuest && !connections[place].isSpare && connections[place].disk == nil
-            && index.isJoined(connections[place].slot)
+        unsafe isDestination(place) && connections[place].disk == nil && index.isJoined(connections[place].slot)
     }
 
     /// Whether a connection that is up has nothing to send: what it would take is not known then. One is enough. Where they

@@ -87,8 +87,7 @@ extension Egress {
     /// Whether what somebody has gets older: also while it is down, as long as more may come for it.
     private func hasAge(_ place: Int) -> Bool {
         if unsafe connections[place].state == .up { return true }
-        return unsafe !connections[place].isGuest && !connections[place].isSpare && !stream.inputEnded
-            && index.isJoined(connections[place].slot)
+        return unsafe isDestination(place) && !stream.inputEnded && index.isJoined(connections[place].slot)
     }
 
     /// A destination that is owed nothing cannot be late, except when it is being closed.

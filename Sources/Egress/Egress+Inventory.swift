@@ -10,10 +10,14 @@ extension Egress {
     func inventory(_ place: Int) -> (bytes: [UInt8], lists: Int) {
         let slot = unsafe connections[place].slot
         var owed = owedInMemory(slot)
-        if let cache, let claimant = care.connections.firstIndex(of: place) { addOnDisk(claimant, cache, to: &owed) }
         // Where destinations can be taken out and added again, with backlog=all: nobody is told that what it may then be owed
-        // never comes.
-        if setup.limits.spareConnections > 0 { addHeld(to: &owed) }
+        // never comes. A list may say more than is owed.
+        if setup.limits.spareConnections > 0 {
+            addHeld(to: &owed)
+            if let cache { addOnDisk(of: nil, cache, to: &owed) }
+        } else if let cache, let claimant = care.connections.firstIndex(of: place) {
+            addOnDisk(of: claimant, cache, to: &owed)
+        }
         let runs = talks[place].runs.isEmpty ? [setup.run] : talks[place].runs
         var lanes = Set(owed.lanes)
         for worker in 0..<UInt16(setup.workers) {
@@ -74,13 +78,20 @@ extension Egress {
         return owed
     }
 
-    private func addOnDisk(_ claimant: Int, _ cache: CacheSide, to owed: inout BatchSet) {
+    /// What a claimant is owed of the files, or all that is in them.
+    private func addOnDisk(of claimant: Int?, _ cache: CacheSide, to owed: inout BatchSet) {
         let catalogue = cache.catalogue
-        for place in 0..<UInt32(catalogue.used) where catalogue.owedPackets(claimant, in: place) > 0 {
+        for place in 0..<UInt32(catalogue.used) {
             let file = catalogue[file: place]
+            if let claimant {
+                guard catalogue.owedPackets(claimant, in: place) > 0 else { continue }
+            } else {
+                guard file.state == .open || file.state == .closed else { continue }
+            }
             if file.map >= 0 {
                 for (ordinal, batch) in catalogue.batches(of: place).enumerated()
-                where catalogue.isUnsent(claimant, DiskPlace(file: place, ordinal: UInt32(ordinal))) {
+                where claimant.map({ catalogue.isUnsent($0, DiskPlace(file: place, ordinal: UInt32(ordinal))) }) ?? true
+                {
                     owed.insert(BatchLane(run: file.run, worker: batch.worker, lane: batch.lane), batch.number)
                 }
             } else if let ranges = care.ranges[place] ?? footerRanges(file, cache) {
@@ -98,24 +109,12 @@ extension Egress {
         }
     }
 
-    /// All that there is, whoever is owed it: a list may say more than is owed.
+    /// All that memory has, whoever is owed it.
     private func addHeld(to owed: inout BatchSet) {
         let (pool, run) = (index.pool, setup.run)
         index.forEachHeld { reference in
             let lane = BatchLane(run: run, worker: pool.worker(reference), lane: pool.lane(reference))
             owed.insert(lane, pool.number(reference))
-        }
-        guard let cache else { return }
-        for place in 0..<UInt32(cache.catalogue.used) {
-            let file = cache.catalogue[file: place]
-            guard file.state == .open || file.state == .closed else { continue }
-            if file.map >= 0 {
-                for batch in cache.catalogue.batches(of: place) {
-                    owed.insert(BatchLane(run: file.run, worker: batch.worker, lane: batch.lane), batch.number)
-                }
-            } else {
-                for range in care.ranges[place] ?? footerRanges(file, cache) ?? [] { owed.insert(range) }
-            }
         }
     }
 

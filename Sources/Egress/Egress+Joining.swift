@@ -56,7 +56,8 @@ extension Egress {
         unsafe connections[place].counters.add(.carriedIn, packets + owed)
     }
 
-    /// Owes it all files but those it has been given a part of as they were found; which batches of the present run these hold, and how many packets all hold.
+    /// Owes it all files but those it has been given a part of as they were found; which batches of the present run these hold,
+    /// and how many packets all hold.
     private func oweAllOnDisk(_ place: Int) -> (BatchSet, UInt64) {
         var (present, packets) = (BatchSet(), UInt64(0))
         guard let cache, let disk = unsafe connections[place].disk else { return (present, 0) }

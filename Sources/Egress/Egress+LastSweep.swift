@@ -61,13 +61,13 @@ extension Egress {
         (care.nextNote, care.nextLook) = (0, 0)
         tendCache(now: now)
         cache.keeper.stop()
-        var done = cache.keeper.doneCount
+        var attempts = cache.keeper.attemptCount
         now = Clock.monotonic()
         lastProgress = now
         while !cache.keeper.hasEnded, waitsForDisk(since: lastProgress, now: now) {
             Clock.sleep(nanoseconds: 200_000)
             now = Clock.monotonic()
-            if cache.keeper.doneCount != done { (done, lastProgress) = (cache.keeper.doneCount, now) }
+            if cache.keeper.attemptCount != attempts { (attempts, lastProgress) = (cache.keeper.attemptCount, now) }
         }
         if cache.keeper.hasEnded { loseRemovedFiles(cache) }
         publish()

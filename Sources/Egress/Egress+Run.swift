@@ -45,13 +45,16 @@ extension Egress {
         return false
     }
 
+    /// Whether a place is that of a destination we connect to: no reader of a listener, and not free.
+    func isDestination(_ place: Int) -> Bool { unsafe !connections[place].isGuest && !connections[place].isSpare }
+
     private mutating func prepare() {
         watch(setup.wake.descriptor, EventSource.wakeWord)
         for (number, plan) in setup.plans.enumerated() {
             if case .listen(let socket) = plan.outlet { watch(socket, EventSource.word(listener: number)) }
         }
         let now = Clock.monotonic()
-        for place in 0..<connectionCount where unsafe !connections[place].isGuest && !connections[place].isSpare {
+        for place in 0..<connectionCount where isDestination(place) {
             unsafe index.join(connections[place].slot, holds: connections[place].holds)
             if unsafe connections[place].disk != nil { unsafe index.allowSpill(connections[place].slot) }
             unsafe connections[place].state = .waiting

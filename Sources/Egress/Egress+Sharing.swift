@@ -8,7 +8,7 @@ extension Egress {
     mutating func assignLanes() {
         sharePlaces = Array(repeating: nil, count: setup.shares.count)
         guard setup.shares.count > 0 else { return }
-        for place in 0..<connectionCount where unsafe !connections[place].isGuest && !connections[place].isSpare {
+        for place in 0..<connectionCount where isDestination(place) {
             giveLanes(place, isNew: false)
         }
     }

@@ -42,7 +42,7 @@ public struct BatchCheck: BitwiseCopyable, Sendable {
             offset += length
         }
         guard packets > 0, packets == trailer.packets, least == trailer.leastTime, greatest == trailer.greatestTime,
-            trailer.firstArrival <= trailer.lastArrival, trailer.number < BatchSet.numberLimit
+            trailer.firstArrival <= trailer.lastArrival, trailer.number < BatchTrailer.numberLimit
         else { return nil }
         self.trailer = trailer
         greatestInterface = interface

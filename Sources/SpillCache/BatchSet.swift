@@ -51,9 +51,6 @@ public struct BatchRange: Hashable, Sendable {
 
 /// A set of batches by identity: a list of ranges for each lane.
 public struct BatchSet: Sendable {
-    /// Batch numbers are below this, so that no sum of them overflows.
-    public static var numberLimit: UInt64 { @_noLocks get { 1 << 62 } }
-
     private var lists: [BatchLane: RangeList<UInt64>] = [:]
     /// How many ranges there are, which is what the set costs.
     public private(set) var rangeCount = 0
@@ -74,8 +71,8 @@ public struct BatchSet: Sendable {
     /// Adds a range; numbers from the limit on are left out. Returns how many of them are new.
     @discardableResult
     public mutating func insert(_ range: BatchRange) -> UInt64 {
-        guard range.first < Self.numberLimit, range.count > 0 else { return 0 }
-        let end = range.first + min(range.count, Self.numberLimit - range.first)
+        guard range.first < BatchTrailer.numberLimit, range.count > 0 else { return 0 }
+        let end = range.first + min(range.count, BatchTrailer.numberLimit - range.first)
         var list = lists.removeValue(forKey: range.lane) ?? RangeList()
         let before = list.count
         // The list has no limit and the range is not empty, so nothing can be thrown.
@@ -93,7 +90,7 @@ public struct BatchSet: Sendable {
 
     /// Takes one batch out.
     public mutating func remove(_ lane: BatchLane, _ number: UInt64) {
-        guard number < Self.numberLimit, var list = lists.removeValue(forKey: lane) else { return }
+        guard number < BatchTrailer.numberLimit, var list = lists.removeValue(forKey: lane) else { return }
         let before = list.count
         _ = try? list.erase(number..<number + 1)
         rangeCount += list.count - before

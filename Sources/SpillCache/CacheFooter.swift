@@ -137,7 +137,7 @@ public struct CacheFooter: Equatable, Sendable {
         var ranges: [BatchRange] = []
         for _ in 0..<summary.ranges {
             let range = try source.batchRange()
-            guard range.first < BatchSet.numberLimit, range.count <= BatchSet.numberLimit - range.first else {
+            guard range.first < BatchTrailer.numberLimit, range.count <= BatchTrailer.numberLimit - range.first else {
                 throw FormatFault("batch numbers in the footer")
             }
             ranges.append(range)

@@ -39,7 +39,7 @@ public final class CacheKeeper: Sendable {
     private let postedWork = Atomic<UInt64>(0), doneWork = Atomic<UInt64>(0)
     private let unsynced = Mutex<[UInt64]>([])
     private let removals = Atomic<Int>(0)
-    private let done = Atomic<UInt64>(0)
+    private let attempts = Atomic<UInt64>(0)
     private let signal: WakeSignal
     private let ended = StopFlag()
     private let log: @Sendable (String) -> Void
@@ -93,8 +93,8 @@ public final class CacheKeeper: Sendable {
     /// Says something of the cache.
     public func say(_ text: String) { log("--spill: \(text)") }
 
-    /// Pieces of work done so far, those that failed included.
-    public var doneCount: UInt64 { done.load(ordering: .relaxed) }
+    /// How often it has tried to do a piece of work, again ones included: while this grows the disk answers.
+    public var attemptCount: UInt64 { attempts.load(ordering: .relaxed) }
 
     /// Does what was asked for until now, then ends.
     public func stop() { post(.stop) }
@@ -134,7 +134,7 @@ public final class CacheKeeper: Sendable {
     }
 
     private func attempt(_ one: Work, _ undone: inout UndoneWork) {
-        defer { done.add(1, ordering: .relaxed) }
+        defer { attempts.add(1, ordering: .relaxed) }
         do throws(SystemError) {
             try carryOut(one)
             undone.isDone(one)

@@ -8,9 +8,6 @@ public import Pcapng
     // Safe because `init` has checked every byte it reads later; whoever makes it keeps the memory.
     private let bytes: UnsafeRawPointer
 
-    /// Batch numbers are below this, so that none that is counted with overflows.
-    public static var numberLimit: UInt64 { @_noLocks @inlinable get { 1 << 62 } }
-
     /// Bytes of a block without ranges.
     public static var emptyByteCount: Int { @_noLocks @inlinable get { 56 } }
 
@@ -34,7 +31,7 @@ public import Pcapng
             place += 1
         }
         let mark = unsafe (bytes + 32).loadUnaligned(as: UInt64.self)
-        guard max(mark, end) <= Self.numberLimit else { throw .badRanges }
+        guard max(mark, end) <= BatchTrailer.numberLimit else { throw .badRanges }
         unsafe self.bytes = bytes
     }
 

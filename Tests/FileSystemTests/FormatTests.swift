@@ -89,12 +89,18 @@ struct FormatTests {
         try mounted.waitForLog("ends inside a record")
     }
 
-    @Test("A damaged file gives what is good and then EIO; nobody hangs", arguments: [false, true])
-    func damage(isPcapng: Bool) throws {
-        let make = { (numbers: Range<Int>) in isPcapng ? captureNG(numbers) : capture(numbers) }
+    /// Six packets, of which the fourth has a length that makes no sense, and how many bytes are good.
+    private func damaged(_ make: (Range<Int>) -> [UInt8], _ isPcapng: Bool) -> (bytes: [UInt8], good: Int) {
         var bad = make(0..<6)
         let good = make(0..<3).count
         bad.replaceSubrange(good + (isPcapng ? 4 : 8)..<good + (isPcapng ? 8 : 12), with: [0xFF, 0xFF, 0xFF, 0xFF])
+        return (bad, good)
+    }
+
+    @Test("A damaged file gives what is good and then EIO; nobody hangs", arguments: [false, true])
+    func damage(isPcapng: Bool) throws {
+        let make = { (numbers: Range<Int>) in isPcapng ? captureNG(numbers) : capture(numbers) }
+        let (bad, good) = damaged(make, isPcapng)
         let mounted = try mounted([("a", make(7..<9)), ("b", bad), ("c", make(9..<11))])
         for name in ["a", "a..c"] {
             let result = try run("cat", [mounted.path(name)])
@@ -108,9 +114,7 @@ struct FormatTests {
     @Test("What was given on of a damaged file can be read again after the error", arguments: [false, true])
     func readAgain(isPcapng: Bool) throws {
         let make = { (numbers: Range<Int>) in isPcapng ? captureNG(numbers) : capture(numbers) }
-        var bad = make(0..<6)
-        let good = make(0..<3).count
-        bad.replaceSubrange(good + (isPcapng ? 4 : 8)..<good + (isPcapng ? 8 : 12), with: [0xFF, 0xFF, 0xFF, 0xFF])
+        let (bad, _) = damaged(make, isPcapng)
         let mounted = try mounted([("a", make(7..<9)), ("b", bad)])
         let file = unsafe open(mounted.path("a..b"), O_RDONLY | O_CLOEXEC)
         try #require(file >= 0)

@@ -34,6 +34,8 @@ public struct RunIdentity: BitwiseCopyable, Hashable, Sendable, CustomStringConv
 public struct BatchTrailer: BitwiseCopyable, Equatable, Sendable {
     /// Length of the block.
     public static var byteCount: Int { @_noLocks @inlinable get { 96 } }
+    /// Batch numbers are below this, so that no sum of them overflows.
+    public static var numberLimit: UInt64 { @_noLocks @inlinable get { 1 << 62 } }
     /// Format version written.
     public static var version: UInt16 { @_noLocks @inlinable get { 1 } }
 
